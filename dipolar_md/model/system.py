@@ -1,0 +1,351 @@
+"""The state of an assembly: box, centres, orientations, momenta and the table of bodies.
+
+Builders return exact states (pair, chain, ring, lattice) or a random gas; all take `{body: count}`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+import rowan
+from numpy.typing import ArrayLike, NDArray
+from scipy.spatial import cKDTree
+
+from dipolar_md.errors import InputError
+from dipolar_md.model.body import Body
+from dipolar_md.units import MILLIMOLAR, REFERENCE_TEMPERATURE_K, thermal_energy
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class System:
+    """N rigid bodies in a periodic box centred at the origin.
+
+    Attributes:
+        box: (6,) Lx, Ly, Lz in nm and tilt factors xy, xz, yz.
+        positions: (N, 3) centres of mass, nm, wrapped into the box.
+        orientations: (N, 4) unit quaternions (w, x, y, z), body to space frame.
+        types: (N,) indices into `bodies`.
+        bodies: the body table.
+        velocities: (N, 3) nm/ps.
+        angular_velocities: (N, 3) space frame, rad/ps.
+    """
+
+    box: Floats
+    positions: Floats
+    orientations: Floats
+    types: NDArray[np.int64]
+    bodies: tuple[Body, ...]
+    velocities: Floats
+    angular_velocities: Floats
+
+    def __post_init__(self) -> None:
+        n = len(self.positions)
+        shapes = {
+            "box": (6,),
+            "positions": (n, 3),
+            "orientations": (n, 4),
+            "types": (n,),
+            "velocities": (n, 3),
+            "angular_velocities": (n, 3),
+        }
+        for name, shape in shapes.items():
+            array = np.asarray(getattr(self, name))
+            if array.shape != shape:
+                raise InputError(f"{name} must have shape {shape} (found {array.shape})")
+            if not np.isfinite(array).all():
+                raise InputError(f"{name} must be finite")
+        if n and not (0 <= self.types.min() and self.types.max() < len(self.bodies)):
+            raise InputError(f"types must index the {len(self.bodies)} bodies")
+        if not (self.box[:3] > 0).all():
+            raise InputError(f"box lengths must be positive (found {self.box[:3]} nm)")
+
+    @classmethod
+    def from_arrays(
+        cls,
+        box: ArrayLike,
+        positions: ArrayLike,
+        orientations: ArrayLike,
+        bodies: Body | tuple[Body, ...],
+        types: ArrayLike | None = None,
+        velocities: ArrayLike | None = None,
+        angular_velocities: ArrayLike | None = None,
+    ) -> Self:
+        """Return a system from plain arrays: positions are wrapped, quaternions normalised.
+
+        Args:
+            box: (3,) lengths in nm, or (6,) with tilt factors.
+            positions: (N, 3) nm.
+            orientations: (N, 4) quaternions (w, x, y, z), not zero.
+            bodies: one body, or the table that `types` indexes.
+            types: (N,) indices, default all 0.
+            velocities: (N, 3) nm/ps, default at rest.
+            angular_velocities: (N, 3) rad/ps in the space frame, default at rest.
+
+        Raises:
+            InputError: a wrong shape or a value that is not finite; the argument is named.
+        """
+        edges = np.asarray(box, dtype=np.float64)
+        if edges.shape == (3,):
+            edges = np.concatenate([edges, np.zeros(3)])
+        x = np.array(positions, dtype=np.float64)
+        q = np.array(orientations, dtype=np.float64)
+        if q.ndim != 2 or q.shape[1:] != (4,):
+            raise InputError(f"orientations must have shape (N, 4) (found {q.shape})")
+        norms = np.linalg.norm(q, axis=1, keepdims=True)
+        if not (norms > 0).all():
+            raise InputError("orientations must be finite and not zero")
+        still = np.zeros_like(x)
+        return cls(
+            box=edges,
+            positions=wrap(x, edges) if x.ndim == 2 and x.shape[1:] == (3,) else x,
+            orientations=q / norms,
+            types=np.zeros(len(x), np.int64) if types is None else np.asarray(types, np.int64),
+            bodies=(bodies,) if isinstance(bodies, Body) else tuple(bodies),
+            velocities=still if velocities is None else np.asarray(velocities, np.float64),
+            angular_velocities=still
+            if angular_velocities is None
+            else np.asarray(angular_velocities, np.float64),
+        )
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    @property
+    def volume_nm3(self) -> float:
+        """Box volume in nm³."""
+        return float(np.prod(self.box[:3]))
+
+    @property
+    def concentration_mM(self) -> float:
+        """Clusters per volume in mmol/L."""
+        return len(self) / self.volume_nm3 / MILLIMOLAR
+
+    def per_cluster(self, values: ArrayLike) -> Floats:
+        """Return a value per body, (n_bodies, ...), spread over the clusters, (N, ...)."""
+        return np.asarray(values, dtype=np.float64)[self.types]
+
+    @property
+    def dipoles(self) -> Floats:
+        """(N, 3) dipole vectors in the space frame, e nm."""
+        in_body = self.per_cluster([body.dipole_e_nm for body in self.bodies])
+        return np.asarray(rowan.rotate(self.orientations, in_body), dtype=np.float64)
+
+    def kinetic_temperatures_K(self) -> tuple[float, float]:
+        """Return the translational and the rotational kinetic temperature (K), 3N modes each."""
+        mass = self.per_cluster([body.mass_Da for body in self.bodies])
+        inertia = self.per_cluster([body.inertia_Da_nm2 for body in self.bodies])
+        spin = rowan.rotate(rowan.conjugate(self.orientations), self.angular_velocities)
+        modes = 3 * len(self) * thermal_energy(1.0)
+        translational = float((mass[:, None] * self.velocities**2).sum())
+        return translational / modes, float((inertia * spin**2).sum()) / modes
+
+    def thermalized(self, temperature_K: float, seed: int) -> "System":
+        """Return the system with Maxwell–Boltzmann momenta at `temperature_K`."""
+        rng = np.random.default_rng(seed)
+        kT = thermal_energy(temperature_K)
+        mass = self.per_cluster([body.mass_Da for body in self.bodies])
+        inertia = self.per_cluster([body.inertia_Da_nm2 for body in self.bodies])
+        spin = rng.normal(size=(len(self), 3)) * np.sqrt(kT / inertia)
+        return replace(
+            self,
+            velocities=rng.normal(size=(len(self), 3)) * np.sqrt(kT / mass)[:, None],
+            angular_velocities=np.asarray(rowan.rotate(self.orientations, spin)),
+        )
+
+
+def cell_matrix(box: Floats) -> Floats:
+    """Return the (3, 3) matrix whose columns are the box vectors (nm) of a (6,) box."""
+    lx, ly, lz, xy, xz, yz = box
+    return np.array([[lx, xy * ly, xz * lz], [0.0, ly, yz * lz], [0.0, 0.0, lz]])
+
+
+def wrap(vectors: Floats, box: Floats) -> Floats:
+    """Return vectors (..., 3) wrapped into the periodic box centred at the origin."""
+    cell = cell_matrix(box)
+    images = np.floor(vectors @ np.linalg.inv(cell).T + 0.5)
+    return np.asarray(vectors - images @ cell.T)
+
+
+def _table(counts: Mapping[Body, int]) -> tuple[tuple[Body, ...], NDArray[np.int64]]:
+    """Return the bodies and the types (N,) of `{body: count}`."""
+    if not counts or any(not isinstance(n, int | np.integer) or n < 0 for n in counts.values()):
+        raise InputError(f"body counts must be whole numbers >= 0 (found {list(counts.values())})")
+    if sum(counts.values()) < 1:
+        raise InputError("at least one cluster is needed")
+    bodies = tuple(counts)
+    return bodies, np.repeat(np.arange(len(bodies)), [counts[body] for body in bodies])
+
+
+def _diameter(bodies: tuple[Body, ...]) -> float:
+    return max(body.axial_contact_nm for body in bodies)
+
+
+def random_gas(
+    counts: Mapping[Body, int],
+    concentration_mM: float,
+    seed: int,
+    temperature_K: float = REFERENCE_TEMPERATURE_K,
+) -> System:
+    """Return a gas of non-overlapping, randomly oriented bodies with thermal momenta.
+
+    Centres keep the largest axial contact; types are shuffled over the positions.
+
+    Args:
+        counts: bodies and how many of each.
+        concentration_mM: all clusters together, mmol/L; sets a cubic box.
+        seed: of positions, orientations and momenta.
+        temperature_K: of the momenta.
+
+    Raises:
+        InputError: too dense to place at random; the densest that is sure to work is named.
+    """
+    if not (np.isfinite(concentration_mM) and concentration_mM > 0):
+        raise InputError(f"concentration_mM must be positive (found {concentration_mM})")
+    bodies, types = _table(counts)
+    rng = np.random.default_rng(seed)
+    rng.shuffle(types)
+    n, diameter = len(types), _diameter(bodies)
+    length = (n / (concentration_mM * MILLIMOLAR)) ** (1 / 3)
+    filled = n * np.pi / 6 * diameter**3 / length**3
+    positions = np.empty((0, 3))
+    for _ in range(500 if filled < 0.35 else 0):  # random sequential addition jams at 0.38
+        positions = np.concatenate([positions, rng.uniform(0, length, (n - len(positions), 3))])
+        clashes = cKDTree(positions, boxsize=length).query_pairs(diameter, output_type="ndarray")
+        if not len(clashes):
+            break
+        keep = np.ones(n, dtype=bool)
+        keep[clashes.max(axis=1)] = False
+        positions = positions[keep]
+    if len(positions) < n:
+        limit = 0.3 / (np.pi / 6 * diameter**3) / MILLIMOLAR
+        raise InputError(
+            f"concentration_mM = {concentration_mM:g} is too dense to place at random: volume "
+            f"fraction {filled:.2f} of spheres of {diameter:g} nm; start below {limit:.0f} mM and "
+            "let a later stage concentrate the system"
+        )
+    system = System.from_arrays(
+        box=(length,) * 3,
+        positions=positions - length / 2,
+        orientations=rowan.normalize(rng.normal(size=(n, 4))),
+        bodies=bodies,
+        types=types,
+    )
+    return system.thermalized(temperature_K, int(rng.integers(2**31)))
+
+
+def lattice(counts: Mapping[Body, int], spacing_nm: float) -> System:
+    """Return a simple cubic lattice that fills its periodic box, all bodies in body orientation.
+
+    Args:
+        counts: bodies and how many of each; the total must be a cube m³.
+        spacing_nm: lattice constant.
+
+    Raises:
+        InputError: the total is no cube.
+    """
+    bodies, types = _table(counts)
+    side = round(len(types) ** (1 / 3))
+    if side**3 != len(types):
+        raise InputError(f"a cubic lattice needs m³ clusters (found {len(types)})")
+    grid = np.stack(np.meshgrid(*[np.arange(side)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    return System.from_arrays(
+        box=(side * spacing_nm,) * 3,
+        positions=(grid + 0.5 - side / 2) * spacing_nm,
+        orientations=_upright(len(types)),
+        bodies=bodies,
+        types=types,
+    )
+
+
+def pair(
+    counts: Mapping[Body, int],
+    separation_nm: ArrayLike,
+    orientations: ArrayLike | None = None,
+    box_nm: float | None = None,
+) -> System:
+    """Return two bodies, the second at `separation_nm` from the first.
+
+    Args:
+        counts: `{body: 2}` or `{first: 1, second: 1}`.
+        separation_nm: distance along z, or a vector (3,).
+        orientations: (2, 4) quaternions, default both upright: head to tail along z.
+        box_nm: edge of the cubic box, default 20 separations.
+
+    Raises:
+        InputError: not two bodies.
+    """
+    bodies, types = _table(counts)
+    if len(types) != 2:
+        raise InputError(f"a pair needs two clusters (found {len(types)})")
+    step = np.asarray(separation_nm, dtype=np.float64)
+    step = np.array([0.0, 0.0, float(step)]) if step.ndim == 0 else step
+    return System.from_arrays(
+        box=(20 * float(np.linalg.norm(step)) if box_nm is None else box_nm,) * 3,
+        positions=np.stack([-step / 2, step / 2]),
+        orientations=_upright(2) if orientations is None else orientations,
+        bodies=bodies,
+        types=types,
+    )
+
+
+def chain(counts: Mapping[Body, int], spacing_nm: float, box_nm: float | None = None) -> System:
+    """Return a straight head-to-tail chain along z, the bodies in the order of `counts`.
+
+    Args:
+        counts: bodies and how many of each.
+        spacing_nm: between neighbours.
+        box_nm: edge of the cubic box, default three times the chain's length.
+    """
+    bodies, types = _table(counts)
+    n = len(types)
+    heights = (np.arange(n) - (n - 1) / 2) * spacing_nm
+    return System.from_arrays(
+        box=(3 * n * spacing_nm if box_nm is None else box_nm,) * 3,
+        positions=np.stack([np.zeros(n), np.zeros(n), heights], axis=1),
+        orientations=_upright(n),
+        bodies=bodies,
+        types=types,
+    )
+
+
+def ring(counts: Mapping[Body, int], spacing_nm: float, box_nm: float | None = None) -> System:
+    """Return a flat ring in the xy plane with tangential dipoles, head to tail.
+
+    Args:
+        counts: bodies and how many of each, at least 3.
+        spacing_nm: straight distance between neighbours.
+        box_nm: edge of the cubic box, default five times the ring's diameter.
+
+    Raises:
+        InputError: fewer than three clusters.
+    """
+    bodies, types = _table(counts)
+    n = len(types)
+    if n < 3:
+        raise InputError(f"a ring needs at least three clusters (found {n})")
+    angle = 2 * np.pi * np.arange(n) / n
+    radius = spacing_nm / (2 * np.sin(np.pi / n))
+    tangent = np.stack([-np.sin(angle), np.cos(angle), np.zeros(n)], axis=1)
+    return System.from_arrays(
+        box=(10 * radius if box_nm is None else box_nm,) * 3,
+        positions=radius * np.stack([np.cos(angle), np.sin(angle), np.zeros(n)], axis=1),
+        orientations=align_z(tangent),
+        bodies=bodies,
+        types=types,
+    )
+
+
+def align_z(directions: ArrayLike) -> Floats:
+    """Return the quaternions (..., 4) of the shortest rotations that turn +z to `directions`."""
+    x, y, z = np.moveaxis(np.asarray(directions, dtype=np.float64), -1, 0)
+    length = np.sqrt(x**2 + y**2 + z**2)
+    q = np.stack([length + z, -y, x, np.zeros_like(z)], axis=-1)
+    q[np.linalg.norm(q, axis=-1) < 1e-12 * length] = [0.0, 1.0, 0.0, 0.0]  # straight down
+    return q / np.linalg.norm(q, axis=-1, keepdims=True)
+
+
+def _upright(n: int) -> Floats:
+    return np.tile([1.0, 0.0, 0.0, 0.0], (n, 1))

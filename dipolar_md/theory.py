@@ -1,0 +1,715 @@
+"""Closed forms for dipoles, chains and association: the tests' oracle; no I/O.
+
+Arguments named with a unit suffix carry that unit. Three letters recur in the equations:
+
+- A = μ_a μ_b / (4πε₀ε_r), the `energy_scale` in kJ/mol nm³ (`dipole_energy_scale`): two touching
+  dipoles have the energy −2A/r³ head to tail, −A/r³ antiparallel and +A/r³ parallel side by side;
+- x or λ = A/(r³ kT), the dimensionless `coupling` (`dipolar_coupling`);
+- w, the WCA repulsion of `sigma_nm` and `epsilon_kJ_mol`.
+
+Unless a docstring says otherwise, arguments may be arrays of any shapes that broadcast, and the
+result is a float for scalars and an array of the broadcast shape otherwise. Every function raises
+`InputError` for an argument that is not finite or lies outside the range that it states.
+"""
+
+import math
+import operator
+from functools import lru_cache
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dipolar_md import units
+from dipolar_md.errors import InputError
+
+FloatOrArray: TypeAlias = Any
+"""A float for scalar arguments, otherwise a float array of the broadcast shape."""
+
+_MAX_EXPONENT = 500.0  # exp() of it leaves room for every prefactor below 1.8e308
+_MAX_COUPLING = _MAX_EXPONENT / 2
+
+
+class DipolePair(NamedTuple):
+    """Energy, force and torques of two point dipoles: kJ/mol, kJ/mol/nm, kJ/mol."""
+
+    energy: FloatOrArray
+    force_on_b: NDArray[np.float64]
+    torque_on_a: NDArray[np.float64]
+    torque_on_b: NDArray[np.float64]
+
+
+# --- Two dipoles ----------------------------------------------------------------------------------
+
+
+def dipole_energy_scale(
+    dipole_a_e_nm: ArrayLike,
+    dipole_b_e_nm: ArrayLike | None = None,
+    relative_permittivity: ArrayLike = 1.0,
+) -> FloatOrArray:
+    """Return the strength of a dipole–dipole interaction.
+
+    A = μ_a μ_b / (4πε₀ε_r)
+
+    Args:
+        dipole_a_e_nm: magnitude of the one dipole, in e nm, not negative.
+        dipole_b_e_nm: magnitude of the other; the same as the first if omitted.
+        relative_permittivity: ε_r of the uniform medium, positive.
+
+    Returns:
+        A in kJ/mol nm³.
+
+    Raises:
+        InputError: a negative dipole or a permittivity that is not positive.
+    """
+    (a,) = _not_negative(dipole_a_e_nm=dipole_a_e_nm)
+    (b,) = (a,) if dipole_b_e_nm is None else _not_negative(dipole_b_e_nm=dipole_b_e_nm)
+    (permittivity,) = _positive(relative_permittivity=relative_permittivity)
+    return units.KE * a * b / permittivity
+
+
+def dipole_pair(
+    separation_nm: ArrayLike,
+    dipole_a_e_nm: ArrayLike,
+    dipole_b_e_nm: ArrayLike,
+    relative_permittivity: ArrayLike = 1.0,
+) -> DipolePair:
+    """Return energy, force and torques of two point dipoles in any orientation.
+
+    U = k [a·b − 3(a·n)(b·n)] / r³, with k = 1/(4πε₀ε_r) and r = r n from a to b;
+    F_b = 3k [(a·b)n + (a·n)b + (b·n)a − 5(a·n)(b·n)n] / r⁴ = −F_a;
+    τ_b = b × E_a(b), τ_a = a × E_b(a), with the field E_a(b) = k [3(a·n)n − a] / r³.
+
+    Args:
+        separation_nm: (..., 3) vectors from dipole a to dipole b, in nm, not zero.
+        dipole_a_e_nm: (..., 3) dipole vectors a, in e nm.
+        dipole_b_e_nm: (..., 3) dipole vectors b, in e nm.
+        relative_permittivity: ε_r of the uniform medium, (...) and positive.
+
+    Returns:
+        `DipolePair`: energy (...) in kJ/mol, force_on_b (..., 3) in kJ/mol/nm, torque_on_a and
+        torque_on_b (..., 3) in kJ/mol. Momenta balance: F_a = −F_b, τ_a + τ_b + r × F_b = 0.
+
+    Raises:
+        InputError: vectors without three components, or a zero separation.
+
+    Valid for separations well above the extent of the charges that make up the dipoles; see
+    `two_charge_head_to_tail_energy`.
+    Source: A. J. Stone, The Theory of Intermolecular Forces (2013),
+    https://doi.org/10.1093/acprof:oso/9780199672394.001.0001.
+    """
+    separation, a, b = _vectors(
+        separation_nm=separation_nm, dipole_a_e_nm=dipole_a_e_nm, dipole_b_e_nm=dipole_b_e_nm
+    )
+    (permittivity,) = _positive(relative_permittivity=relative_permittivity)
+    (r,) = _positive(separation_nm=np.linalg.norm(separation, axis=-1))
+    r = r[..., None]
+    n = separation / r
+    k = units.KE / np.asarray(permittivity)[..., None] / r**3
+    ab, an, bn = (np.sum(u * v, axis=-1, keepdims=True) for u, v in ((a, b), (a, n), (b, n)))
+    energy = k * (ab - 3 * an * bn)
+    force_on_b = 3 * k / r * (ab * n + an * b + bn * a - 5 * an * bn * n)
+    torque_on_a = np.cross(a, k * (3 * bn * n - b))
+    torque_on_b = np.cross(b, k * (3 * an * n - a))
+    return DipolePair(energy[..., 0][()], force_on_b, torque_on_a, torque_on_b)
+
+
+def head_to_tail_energy(
+    dipole_e_nm: ArrayLike, distance_nm: ArrayLike, relative_permittivity: ArrayLike = 1.0
+) -> FloatOrArray:
+    """Return the energy of two equal point dipoles in line, the lowest at their distance.
+
+    U = −2A/r³
+
+    Args:
+        dipole_e_nm: magnitude μ of each dipole, in e nm, not negative.
+        distance_nm: centre-to-centre distance r, in nm, positive.
+        relative_permittivity: ε_r of the uniform medium, positive.
+
+    Returns:
+        The energy in kJ/mol.
+
+    Raises:
+        InputError: a negative dipole, or a distance or permittivity that is not positive.
+
+    Valid for point dipoles; `two_charge_head_to_tail_energy` has a finite extent.
+    """
+    (distance,) = _positive(distance_nm=distance_nm)
+    scale = dipole_energy_scale(dipole_e_nm, relative_permittivity=relative_permittivity)
+    return -2 * scale / distance**3
+
+
+def two_charge_head_to_tail_energy(
+    dipole_e_nm: ArrayLike,
+    charge_e: ArrayLike,
+    distance_nm: ArrayLike,
+    relative_permittivity: ArrayLike = 1.0,
+) -> FloatOrArray:
+    """Return the energy of two equal dipoles in line, each made of two charges ±q.
+
+    U = −2A / (r (r² − d²)) = −2A/r³ · 1/(1 − (d/r)²), with d = μ/q
+
+    Args:
+        dipole_e_nm: magnitude μ of each dipole, in e nm, not negative.
+        charge_e: magnitude q of each charge, in e, positive.
+        distance_nm: centre-to-centre distance r, in nm, greater than d.
+        relative_permittivity: ε_r of the uniform medium, positive.
+
+    Returns:
+        The energy in kJ/mol; the constant within each dipole is left out.
+
+    Raises:
+        InputError: a negative dipole, another argument that is not positive, or r ≤ d.
+
+    Valid for r > d, where the inner charges have not met; the point dipole is its limit r ≫ d.
+    """
+    separation = charge_separation(dipole_e_nm, charge_e)
+    point = head_to_tail_energy(dipole_e_nm, distance_nm, relative_permittivity)
+    ratio = separation / np.asarray(distance_nm, dtype=float)
+    if np.any(ratio >= 1):
+        raise InputError(
+            f"theory: `distance_nm` must exceed the charge separation dipole_e_nm/charge_e; found "
+            f"{np.max(ratio):.6g} times the distance between the charges of one dipole. Use a "
+            f"larger distance or a larger charge."
+        )
+    return point / (1 - ratio**2)
+
+
+def charge_separation(dipole_e_nm: ArrayLike, charge_e: ArrayLike) -> FloatOrArray:
+    """Return the distance at which charges ±q make up a dipole.
+
+    d = μ/q
+
+    Args:
+        dipole_e_nm: magnitude μ of the dipole, in e nm, not negative.
+        charge_e: magnitude q of each charge, in e, positive.
+
+    Returns:
+        d in nm.
+
+    Raises:
+        InputError: a negative dipole or a charge that is not positive.
+    """
+    (dipole,) = _not_negative(dipole_e_nm=dipole_e_nm)
+    (charge,) = _positive(charge_e=charge_e)
+    return dipole / charge
+
+
+def dipolar_coupling(
+    energy_scale: ArrayLike, distance_nm: ArrayLike, temperature_K: ArrayLike
+) -> FloatOrArray:
+    """Return the dipolar coupling constant: half the head-to-tail attraction in units of kT.
+
+    λ = A/(r³ kT)
+
+    Args:
+        energy_scale: A in kJ/mol nm³, not negative.
+        distance_nm: centre-to-centre distance r, in nm, positive.
+        temperature_K: temperature in K, positive.
+
+    Returns:
+        λ, dimensionless.
+
+    Raises:
+        InputError: a negative energy scale, or another argument that is not positive.
+    """
+    (scale,) = _not_negative(energy_scale=energy_scale)
+    distance, temperature = _positive(distance_nm=distance_nm, temperature_K=temperature_K)
+    return scale / (distance**3 * units.thermal_energy(temperature))
+
+
+def bjerrum_length(relative_permittivity: ArrayLike, temperature_K: ArrayLike) -> FloatOrArray:
+    """Return the distance at which two elementary charges interact with kT.
+
+    l_B = e²/(4πε₀ε_r kT)
+
+    Args:
+        relative_permittivity: ε_r of the uniform medium, positive.
+        temperature_K: temperature in K, positive.
+
+    Returns:
+        l_B in nm.
+
+    Raises:
+        InputError: an argument that is not positive.
+    """
+    permittivity, temperature = _positive(
+        relative_permittivity=relative_permittivity, temperature_K=temperature_K
+    )
+    return units.KE / (permittivity * units.thermal_energy(temperature))
+
+
+# --- Two spheres ----------------------------------------------------------------------------------
+
+
+def wca_energy(
+    distance_nm: ArrayLike, sigma_nm: ArrayLike, epsilon_kJ_mol: ArrayLike
+) -> FloatOrArray:
+    """Return the Weeks–Chandler–Andersen repulsion.
+
+    w = 4ε[(σ/r)¹² − (σ/r)⁶] + ε for r < 2^(1/6) σ, else 0
+
+    Args:
+        distance_nm: distance r, in nm, positive.
+        sigma_nm: σ in nm, positive.
+        epsilon_kJ_mol: ε in kJ/mol, positive.
+
+    Returns:
+        The energy in kJ/mol.
+
+    Raises:
+        InputError: an argument that is not positive.
+
+    Source: J. D. Weeks, D. Chandler, H. C. Andersen, J. Chem. Phys. 54, 5237 (1971),
+    https://doi.org/10.1063/1.1674820.
+    """
+    distance, sigma, epsilon = _positive(
+        distance_nm=distance_nm, sigma_nm=sigma_nm, epsilon_kJ_mol=epsilon_kJ_mol
+    )
+    s = np.maximum((sigma / distance) ** 6, 0.5)  # the cutoff, 2^(1/6) σ, is s = 1/2
+    return epsilon * (2 * s - 1) ** 2
+
+
+def wca_force(
+    distance_nm: ArrayLike, sigma_nm: ArrayLike, epsilon_kJ_mol: ArrayLike
+) -> FloatOrArray:
+    """Return the radial force of the Weeks–Chandler–Andersen repulsion, positive = repulsive.
+
+    −dw/dr = (24ε/r) [2(σ/r)¹² − (σ/r)⁶] for r < 2^(1/6) σ, else 0
+
+    Args:
+        distance_nm: distance r, in nm, positive.
+        sigma_nm: σ in nm, positive.
+        epsilon_kJ_mol: ε in kJ/mol, positive.
+
+    Returns:
+        The force in kJ/mol/nm.
+
+    Raises:
+        InputError: an argument that is not positive.
+
+    Source: as `wca_energy`.
+    """
+    distance, sigma, epsilon = _positive(
+        distance_nm=distance_nm, sigma_nm=sigma_nm, epsilon_kJ_mol=epsilon_kJ_mol
+    )
+    s = np.maximum((sigma / distance) ** 6, 0.5)
+    return 24 * epsilon / distance * s * (2 * s - 1)
+
+
+def wca_sigma(
+    contact_nm: ArrayLike, epsilon_kJ_mol: ArrayLike, energy_scale: ArrayLike
+) -> FloatOrArray:
+    """Return the σ that puts the minimum of WCA plus head-to-tail dipole energy at a contact.
+
+    d/dr [w − 2A/r³] = 0 at r = c:  2s² − s = A/(4εc³), with s = (σ/c)⁶, hence
+    σ = c s^(1/6), s = [1 + √(1 + 2A/(εc³))]/4
+
+    Args:
+        contact_nm: wanted distance c of the minimum, in nm, positive.
+        epsilon_kJ_mol: ε of the WCA term, in kJ/mol, positive.
+        energy_scale: A in kJ/mol nm³, not negative; 0 puts the WCA cutoff at the contact.
+
+    Returns:
+        σ in nm.
+
+    Raises:
+        InputError: a negative energy scale, or another argument that is not positive.
+
+    The inverse of `pair_minimum`. Source: derived here.
+    """
+    contact, epsilon = _positive(contact_nm=contact_nm, epsilon_kJ_mol=epsilon_kJ_mol)
+    (scale,) = _not_negative(energy_scale=energy_scale)
+    s = (1 + np.sqrt(1 + 2 * scale / (epsilon * contact**3))) / 4
+    return contact * s ** (1 / 6)
+
+
+def pair_minimum(
+    sigma_nm: ArrayLike, epsilon_kJ_mol: ArrayLike, energy_scale: ArrayLike
+) -> tuple[FloatOrArray, FloatOrArray]:
+    """Return the minimum of WCA plus point-dipole energy, which lies head to tail.
+
+    d/dr [w − 2A/r³] = 0:  2q³ − q = A/(4εσ³), with q = (σ/r)³, whose one positive root is
+    q = √(2/3) cosh(arcosh(k)/3), k = √6 · 3A/(8εσ³)
+
+    Args:
+        sigma_nm: σ of the WCA term, in nm, positive.
+        epsilon_kJ_mol: ε of the WCA term, in kJ/mol, positive.
+        energy_scale: A in kJ/mol nm³, not negative; 0 gives the WCA cutoff and no energy.
+
+    Returns:
+        Distance in nm and energy in kJ/mol.
+
+    Raises:
+        InputError: a negative energy scale, or another argument that is not positive.
+
+    Source: derived here.
+    """
+    sigma, epsilon = _positive(sigma_nm=sigma_nm, epsilon_kJ_mol=epsilon_kJ_mol)
+    (scale,) = _not_negative(energy_scale=energy_scale)
+    k = math.sqrt(6) * 3 * scale / (8 * epsilon * sigma**3)
+    # For k < 1 arcosh is imaginary and cosh becomes cos: one complex formula serves both.
+    q = math.sqrt(2 / 3) * np.real(np.cosh(np.arccosh(k + 0j) / 3))
+    distance = sigma / np.cbrt(q)
+    return distance, wca_energy(distance, sigma, epsilon) - 2 * scale / distance**3
+
+
+# --- Many touching dipoles ------------------------------------------------------------------------
+
+
+def chain_energy(n: int) -> float:
+    """Return the energy of a straight chain of n touching dipoles, head to tail.
+
+    E = −2 Σ_{k=1}^{n−1} (n − k)/k³
+
+    Args:
+        n: number of dipoles, at least 1.
+
+    Returns:
+        The energy in units of A/σ³, σ the distance of neighbours.
+
+    Raises:
+        InputError: n is no integer or less than 1.
+
+    Valid for all n; −2ζ(3) n for long chains.
+    Source: I. S. Jacobs, C. P. Bean, Phys. Rev. 100, 1060 (1955),
+    https://doi.org/10.1103/PhysRev.100.1060.
+    """
+    k = np.arange(1, _count(n, least=1), dtype=float)
+    return float(2 * np.sum((k - n) / k**3))
+
+
+def ring_energy(n: int) -> float:
+    """Return the energy of a ring of n touching dipoles, each along the tangent.
+
+    E = −(n/2) Σ_{k=1}^{n−1} (1 + cos²φ_k) (sin φ_1 / sin φ_k)³, with φ_k = πk/n
+
+    Args:
+        n: number of dipoles, at least 2 (an antiparallel pair side by side).
+
+    Returns:
+        The energy in units of A/σ³, σ the distance of neighbours.
+
+    Raises:
+        InputError: n is no integer or less than 2.
+
+    Below `chain_energy` from n = 4 on.
+    Source: I. S. Jacobs, C. P. Bean, Phys. Rev. 100, 1060 (1955),
+    https://doi.org/10.1103/PhysRev.100.1060.
+    """
+    angle = math.pi * np.arange(1, _count(n, least=2)) / n
+    terms = (1 + np.cos(angle) ** 2) * (np.sin(angle[0]) / np.sin(angle)) ** 3
+    return float(-n / 2 * np.sum(terms))
+
+
+# --- Statistics of pairs --------------------------------------------------------------------------
+
+
+def orientational_average(coupling: ArrayLike) -> FloatOrArray:
+    """Return the Boltzmann factor of two dipoles, averaged over both orientations.
+
+    ⟨e^(−u/kT)⟩ = ∫₀¹ dc sinh(xs)/(xs), s = √(1 + 3c²), x = A/(r³kT)
+
+    Args:
+        coupling: x, dimensionless, from 0 to 250.
+
+    Returns:
+        The average: 1 at x = 0, 1 + x²/3 for weak and ~e^(2x)/(6x²) for strong coupling.
+
+    Raises:
+        InputError: a coupling outside its range; e^(2x) nears the largest float.
+
+    Source: A. P. Philipse, B. W. M. Kuipers, J. Phys.: Condens. Matter 22, 325104 (2010),
+    https://doi.org/10.1088/0953-8984/22/32/325104.
+    """
+    return np.exp(_log_orientational_average(_couplings(coupling)))
+
+
+def second_virial_hard_sphere(coupling: ArrayLike) -> FloatOrArray:
+    """Return the second virial coefficient of dipolar hard spheres.
+
+    B₂/σ³ = (2π/3) [1 − ∫₀¹ dc T(λs)], s = √(1 + 3c²),
+    T(y) = Σ_{n≥1} y^(2n)/((2n+1)!(2n−1)) = 1 + ½[y Shi(y) − cosh y − sinh(y)/y]
+
+    Args:
+        coupling: λ = A/(σ³kT), dimensionless, from 0 to 250.
+
+    Returns:
+        B₂/σ³, dimensionless: 2π/3 at λ = 0, −π e^(2λ)/(18λ³) for λ ≫ 1.
+
+    Raises:
+        InputError: a coupling outside its range.
+
+    The integral over distances is done in closed form, after the average over orientations, without
+    which it would not converge.
+    Source: A. P. Philipse, B. W. M. Kuipers, J. Phys.: Condens. Matter 22, 325104 (2010),
+    https://doi.org/10.1088/0953-8984/22/32/325104.
+    """
+    return 2 * math.pi / 3 * (1 - _long_range_part(_couplings(coupling)))
+
+
+def second_virial(
+    sigma_nm: ArrayLike,
+    epsilon_kJ_mol: ArrayLike,
+    energy_scale: ArrayLike,
+    temperature_K: ArrayLike,
+) -> FloatOrArray:
+    """Return the second virial coefficient of WCA spheres with a point dipole.
+
+    B₂ = 2π ∫₀^∞ dr r² [1 − e^(−w(r)/kT) ⟨e^(−u/kT)⟩]
+
+    Args:
+        sigma_nm: σ of the WCA term, in nm, positive.
+        epsilon_kJ_mol: ε of the WCA term, in kJ/mol, positive.
+        energy_scale: A in kJ/mol nm³, not negative.
+        temperature_K: temperature in K, positive.
+
+    Returns:
+        B₂ in nm³; beyond the WCA cutoff it is the closed form of `second_virial_hard_sphere`.
+
+    Raises:
+        InputError: a negative energy scale, another argument that is not positive, or a pair
+            minimum deeper than 500 kT (`pair_minimum`).
+
+    Valid for ε up to some 10⁴ kT, where the fixed quadrature still resolves the repulsion.
+    """
+    sigma, epsilon, temperature = _positive(
+        sigma_nm=sigma_nm, epsilon_kJ_mol=epsilon_kJ_mol, temperature_K=temperature_K
+    )
+    kT = units.thermal_energy(temperature)
+    depth = -pair_minimum(sigma, epsilon, energy_scale)[1] / kT
+    if np.any(depth > _MAX_EXPONENT):
+        raise InputError(
+            f"theory: the pair minimum must be no deeper than {_MAX_EXPONENT:g} kT, or e^(−U/kT) "
+            f"nears the largest float; found {np.max(depth):.6g} kT. Lower `energy_scale` or raise "
+            f"`sigma_nm` or `temperature_K`."
+        )
+    cutoff = 2 ** (1 / 6) * sigma
+    coupling = dipolar_coupling(energy_scale, cutoff, temperature)
+    u, weights = _gauss_legendre(256)  # u = r/cutoff
+    wall = np.asarray(epsilon / kT)[..., None] * (u**-6 - 1) ** 2
+    attraction = _log_orientational_average(np.asarray(coupling)[..., None] / u**3)
+    inner = ((1 - np.exp(attraction - wall)) * u**2) @ weights
+    return 2 * math.pi * cutoff**3 * (inner - _long_range_part(coupling) / 3)
+
+
+# --- Association ----------------------------------------------------------------------------------
+
+
+def bonding_volume(
+    sigma_nm: ArrayLike,
+    epsilon_kJ_mol: ArrayLike,
+    energy_scale: ArrayLike,
+    temperature_K: ArrayLike,
+) -> FloatOrArray:
+    """Return the association constant of one bond inside a long chain.
+
+    K = [B₂(0) − B₂(λ)] e^{(2ζ(3) − 2) λ}, λ = A/(r³kT) at the pair-energy minimum r
+
+    The difference is the association constant of a pair (WCA plus dipole), the exponential the gain
+    of a bond in a straight, infinite chain (−2ζ(3) λ kT) over a lone pair (−2λ kT). λ is taken at
+    the minimum of the pair energy (`pair_minimum`), where bonds sit, not at σ: the minimum lies
+    inside σ, and gives the larger K, if A > 4εσ³, and outside otherwise.
+
+    Args:
+        sigma_nm: σ of the WCA term, in nm, positive.
+        epsilon_kJ_mol: ε of the WCA term, in kJ/mol, positive.
+        energy_scale: A in kJ/mol nm³, not negative; 0 gives K = 0.
+        temperature_K: temperature in K, positive.
+
+    Returns:
+        K in nm³, not negative.
+
+    Raises:
+        InputError: as `second_virial`.
+
+    Valid as a rough guide for λ of about 3 and more; rings, branches, bending and the interaction
+    of chains are left out.
+    """
+    from scipy.special import zeta
+
+    distance, _ = pair_minimum(sigma_nm, epsilon_kJ_mol, energy_scale)
+    coupling = dipolar_coupling(energy_scale, distance, temperature_K)
+    without = second_virial(sigma_nm, epsilon_kJ_mol, 0.0, temperature_K)
+    pair = without - second_virial(sigma_nm, epsilon_kJ_mol, energy_scale, temperature_K)
+    # A vanishing coupling may leave the difference a rounding error below zero.
+    return np.maximum(pair, 0.0) * np.exp(2 * (zeta(3.0) - 1) * coupling)
+
+
+def association_mean_length(
+    number_density_per_nm3: ArrayLike, bonding_volume_nm3: ArrayLike
+) -> FloatOrArray:
+    """Return the number-averaged chain length of ideal linear association.
+
+    n̄ = [1 + √(1 + 4ρK)]/2, from ρ_n = K^(n−1) ρ_1^n and ρ = Σ n ρ_n
+
+    Args:
+        number_density_per_nm3: clusters per nm³, monomers included, not negative.
+        bonding_volume_nm3: association constant K in nm³ (`bonding_volume`), not negative.
+
+    Returns:
+        n̄, at least 1; monomers count as chains of length 1.
+
+    Raises:
+        InputError: a negative argument.
+
+    Valid for dilute chains without rings or branches.
+    Source: M. E. Cates, S. J. Candau, J. Phys.: Condens. Matter 2, 6869 (1990),
+    https://doi.org/10.1088/0953-8984/2/33/001.
+    """
+    density, volume = _not_negative(
+        number_density_per_nm3=number_density_per_nm3, bonding_volume_nm3=bonding_volume_nm3
+    )
+    return (1 + np.sqrt(1 + 4 * density * volume)) / 2
+
+
+def chain_length_distribution(mean_length: ArrayLike, lengths: ArrayLike) -> FloatOrArray:
+    """Return the number fraction of chains of each length in ideal linear association.
+
+    p(n) = (1/n̄) (1 − 1/n̄)^(n−1), normalised over n = 1, 2, … with mean n̄
+
+    Args:
+        mean_length: n̄, at least 1.
+        lengths: chain lengths n, whole numbers of at least 1.
+
+    Returns:
+        p(n), dimensionless.
+
+    Raises:
+        InputError: a mean below 1, or a length that is no whole number of at least 1.
+
+    Valid as `association_mean_length`, whose mean it takes. Source: as there.
+    """
+    mean, n = _positive(mean_length=mean_length, lengths=lengths)
+    if np.any(mean < 1) or np.any(n < 1) or np.any(n != np.round(n)):
+        raise InputError(
+            f"theory: `mean_length` must be at least 1 and `lengths` whole numbers of at least 1; "
+            f"found a mean of {np.min(mean):.6g} and a least length of {np.min(n):.6g}. Count "
+            f"monomers as chains of length 1."
+        )
+    return (1 - 1 / mean) ** (n - 1) / mean
+
+
+# --- Friction -------------------------------------------------------------------------------------
+
+
+def stokes_friction(
+    radius_nm: ArrayLike, viscosity_mPa_s: ArrayLike
+) -> tuple[FloatOrArray, FloatOrArray]:
+    """Return the friction coefficients of a sphere in a viscous liquid, no slip.
+
+    γ_t = 6πηR, γ_r = 8πηR³
+
+    Args:
+        radius_nm: hydrodynamic radius R, in nm, positive.
+        viscosity_mPa_s: viscosity η, in mPa s, positive.
+
+    Returns:
+        Translational γ_t in Da/ps and rotational γ_r in Da nm²/ps.
+
+    Raises:
+        InputError: an argument that is not positive.
+
+    Valid at low Reynolds number and for a body large beside the solvent molecules.
+    """
+    radius, viscosity = _positive(radius_nm=radius_nm, viscosity_mPa_s=viscosity_mPa_s)
+    eta = viscosity * units.MPA_S
+    return 6 * math.pi * eta * radius, 8 * math.pi * eta * radius**3
+
+
+# --- Shared parts ---------------------------------------------------------------------------------
+
+
+@lru_cache
+def _gauss_legendre(count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return nodes and weights for the interval from 0 to 1."""
+    nodes, weights = np.polynomial.legendre.leggauss(count)
+    return (nodes + 1) / 2, weights / 2
+
+
+def _orientations() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return s = √(1 + 3c²), the field of a dipole at angle c = cos θ, with quadrature weights."""
+    c, weights = _gauss_legendre(64)
+    return np.sqrt(1 + 3 * c**2), weights
+
+
+def _log_orientational_average(coupling: ArrayLike) -> FloatOrArray:
+    """Return ln ⟨e^(−u/kT)⟩ for any coupling that is not negative, without overflow."""
+    s, weights = _orientations()
+    x = np.asarray(coupling, dtype=float)[..., None]
+    y = np.maximum(x * s, np.finfo(float).tiny)  # sinh(y)/y → 1 at 0
+    # sinh(y)/y = e^y (1 − e^(−2y))/(2y), with e^(2x), its largest value, taken out.
+    scaled = np.exp(x * (s - 2)) * -np.expm1(-2 * y) / (2 * y)
+    # All terms underflow only deep inside the repulsion, where the value doesn't matter.
+    return 2 * x[..., 0] + np.log(np.maximum(scaled @ weights, np.finfo(float).tiny))
+
+
+def _long_range_part(coupling: FloatOrArray) -> FloatOrArray:
+    """Return 3 ∫₁^∞ dr r² [⟨e^(−u/kT)⟩ − 1], where u/kT has strength `coupling` at r = 1."""
+    from scipy.special import shichi
+
+    s, weights = _orientations()
+    y = np.maximum(np.asarray(coupling)[..., None] * s, 1e-300)
+    kernel = 1 + (y * shichi(y)[0] - np.cosh(y) - np.sinh(y) / y) / 2
+    return kernel @ weights
+
+
+def _couplings(coupling: ArrayLike) -> FloatOrArray:
+    (x,) = _not_negative(coupling=coupling)
+    if np.any(x > _MAX_COUPLING):
+        raise InputError(
+            f"theory: `coupling` must not exceed {_MAX_COUPLING:g}, or e^(2·coupling) nears the "
+            f"largest float; found {np.max(x):.6g}. Is it A/(r³kT), dimensionless?"
+        )
+    return x
+
+
+def _count(n: int, least: int) -> int:
+    try:
+        count = operator.index(n)
+    except TypeError:
+        count = least - 1
+    if count < least:
+        raise InputError(f"theory: `n` must be a whole number of at least {least}; found {n!r}.")
+    return count
+
+
+def _floats(arguments: dict[str, Any]) -> list[Any]:
+    """Return the arguments as finite floats or float arrays."""
+    values = []
+    for name, argument in arguments.items():
+        try:
+            value = np.asarray(argument, dtype=float)[()]
+        except (TypeError, ValueError) as error:
+            raise InputError(f"theory: `{name}` must be numeric; found {argument!r}.") from error
+        if not np.all(np.isfinite(value)):
+            raise InputError(f"theory: `{name}` must be finite; found {argument!r}.")
+        values.append(value)
+    return values
+
+
+def _positive(**arguments: Any) -> list[Any]:
+    values = _floats(arguments)
+    for name, value in zip(arguments, values, strict=True):
+        if np.any(value <= 0):
+            raise InputError(f"theory: `{name}` must be positive; found {np.min(value):.6g}.")
+    return values
+
+
+def _not_negative(**arguments: Any) -> list[Any]:
+    values = _floats(arguments)
+    for name, value in zip(arguments, values, strict=True):
+        if np.any(value < 0):
+            raise InputError(f"theory: `{name}` must not be negative; found {np.min(value):.6g}.")
+    return values
+
+
+def _vectors(**arguments: Any) -> list[Any]:
+    values = _floats(arguments)
+    for name, value in zip(arguments, values, strict=True):
+        if np.shape(value)[-1:] != (3,):
+            raise InputError(
+                f"theory: `{name}` must have the shape (..., 3), one vector a row; found "
+                f"{np.shape(value)}."
+            )
+    return values
