@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dipolar_md.errors import EngineMissingError, InputError, UnsupportedError
+from dipolar_md.model.body import Body
 from dipolar_md.model.interactions import Interactions
 from dipolar_md.model.system import System
 from dipolar_md.theory import stokes_friction
@@ -94,11 +95,10 @@ class Stage:
             done += todo
             yield todo, done
 
-    def frictions(self, system: System) -> Floats:
-        """Return (n_bodies, 2) translational (Da/ps) and rotational (Da nm²/ps) frictions."""
-        return self.friction_scale * np.array(
-            [stokes_friction(b.hydrodynamic_radius_nm, self.viscosity_mPa_s) for b in system.bodies]
-        )
+    def frictions_of(self, body: Body) -> tuple[float, float]:
+        """Return the translational (Da/ps) and rotational (Da nm²/ps) friction of a body."""
+        stokes = stokes_friction(body.hydrodynamic_radius_nm, self.viscosity_mPa_s)
+        return self.friction_scale * float(stokes[0]), self.friction_scale * float(stokes[1])
 
 
 def _geometric(a: float, b: float, fraction: float) -> float:

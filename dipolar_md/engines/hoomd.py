@@ -15,7 +15,6 @@ from dipolar_md.engines import (
     HOOMD_INSTALL,
     Evaluation,
     Finding,
-    Floats,
     Observer,
     Report,
     Settings,
@@ -191,7 +190,8 @@ class _Model:
             self.method = hoomd.md.methods.ConstantVolume(filter=everything)
         else:
             self.method = hoomd.md.methods.Langevin(filter=everything, kT=1.0)
-            for name, (gamma, gamma_r) in zip(self._names, stage.frictions(system), strict=True):
+            for name, body in zip(self._names, system.bodies, strict=True):
+                gamma, gamma_r = stage.frictions_of(body)
                 self.method.gamma[name] = gamma
                 self.method.gamma_r[name] = (gamma_r,) * 3
             seed = np.random.SeedSequence((stage.seed, stage.first_step)).generate_state(1)[0]
@@ -225,23 +225,18 @@ class _Model:
         snapshot = self.simulation.state.get_snapshot()
         particles = snapshot.particles
         box = np.array(snapshot.configuration.box, dtype=np.float64)
-        orientations = rowan.normalize(np.array(particles.orientation, dtype=np.float64))
-        momenta = np.array(particles.angmom, dtype=np.float64)
-        spin = 0.5 * rowan.multiply(rowan.conjugate(orientations), momenta)[:, 1:]
-        inertia = template.per_cluster([b.inertia_Da_nm2 for b in template.bodies])
-        return replace(
+        moved = replace(
             template,
             box=box,
             positions=wrap(np.array(particles.position, dtype=np.float64), box),
-            orientations=orientations,
+            orientations=rowan.normalize(np.array(particles.orientation, dtype=np.float64)),
             velocities=np.array(particles.velocity, dtype=np.float64),
-            angular_velocities=rowan.rotate(orientations, spin / inertia),
         )
+        return moved.with_quaternion_momenta(np.array(particles.angmom, dtype=np.float64))
 
 
 def _snapshot(system: System) -> hoomd.Snapshot:
     n = len(system)
-    inertia = system.per_cluster([b.inertia_Da_nm2 for b in system.bodies])
     snapshot = hoomd.Snapshot()
     snapshot.configuration.box = system.box
     snapshot.particles.N = n
@@ -251,13 +246,8 @@ def _snapshot(system: System) -> hoomd.Snapshot:
     snapshot.particles.orientation[:] = system.orientations
     snapshot.particles.velocity[:] = system.velocities
     snapshot.particles.mass[:] = system.per_cluster([b.mass_Da for b in system.bodies])
-    snapshot.particles.moment_inertia[:] = inertia
-    snapshot.particles.angmom[:] = _angular_momenta(system, inertia)
+    snapshot.particles.moment_inertia[:] = system.per_cluster(
+        [b.inertia_Da_nm2 for b in system.bodies]
+    )
+    snapshot.particles.angmom[:] = system.quaternion_momenta
     return snapshot
-
-
-def _angular_momenta(system: System, inertia: Floats) -> Floats:
-    """Return HOOMD's quaternion momenta 2 q (0, I ω) with ω in the body frame, (N, 4)."""
-    spin = rowan.rotate(rowan.conjugate(system.orientations), system.angular_velocities)
-    pure = np.concatenate([np.zeros((len(system), 1)), inertia * spin], axis=1)
-    return np.asarray(2 * rowan.multiply(system.orientations, pure))

@@ -252,10 +252,7 @@ def _integrate(lmp: Any, system: System, stage: Stage) -> None:
     lmp.command("fix move all nve/sphere update dipole/dlm")
     if stage.integrator == "nve":
         return
-    times = [
-        body.mass_Da / friction
-        for body, friction in zip(system.bodies, stage.frictions(system)[:, 0], strict=True)
-    ]
+    times = [body.mass_Da / stage.frictions_of(body)[0] for body in system.bodies]
     scales = " ".join(f"scale {i + 1} {t / times[0]:.17g}" for i, t in enumerate(times))
     seed = np.random.SeedSequence((stage.seed, stage.first_step)).generate_state(1)[0]
     lmp.command(

@@ -133,6 +133,21 @@ class System:
         in_body = self.per_cluster([body.dipole_e_nm for body in self.bodies])
         return np.asarray(rowan.rotate(self.orientations, in_body), dtype=np.float64)
 
+    @property
+    def quaternion_momenta(self) -> Floats:
+        """(N, 4) angular momenta 2 q (0, I ω) of HOOMD and GSD, with ω in the body frame."""
+        inertia = self.per_cluster([body.inertia_Da_nm2 for body in self.bodies])
+        spin = rowan.rotate(rowan.conjugate(self.orientations), self.angular_velocities)
+        pure = np.concatenate([np.zeros((len(self), 1)), inertia * spin], axis=1)
+        return np.asarray(2 * rowan.multiply(self.orientations, pure))
+
+    def with_quaternion_momenta(self, momenta: ArrayLike) -> "System":
+        """Return the system turning with the quaternion momenta (N, 4) of HOOMD and GSD."""
+        inertia = self.per_cluster([body.inertia_Da_nm2 for body in self.bodies])
+        spin = rowan.multiply(rowan.conjugate(self.orientations), momenta)[:, 1:] / 2
+        turning = np.asarray(rowan.rotate(self.orientations, spin / inertia))
+        return replace(self, angular_velocities=turning)
+
     def kinetic_temperatures_K(self) -> tuple[float, float]:
         """Return the translational and the rotational kinetic temperature (K), 3N modes each."""
         mass = self.per_cluster([body.mass_Da for body in self.bodies])

@@ -1,0 +1,545 @@
+"""Draws the figures of a run or a study: arrays and an Axes in, the same Axes out.
+
+Nothing here opens a file, keeps a pyplot state or sets a font size. A caller makes the figure and
+saves it, at the width of a journal's column:
+
+    with matplotlib.rc_context(STYLE):
+        figure = Figure()
+        draw_spacing(figure.subplots(), spacings_nm)
+        figure.savefig("spacing.png")
+
+Colours are those of M. Okabe and K. Ito (https://jfly.uni-koeln.de/color/) and viridis, which
+readers with any colour vision can tell apart; lines that share a panel differ in dashes, too.
+"""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from cycler import cycler
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.cm import ScalarMappable
+from matplotlib.collections import EllipseCollection, LineCollection
+from matplotlib.colors import ListedColormap, LogNorm
+from matplotlib.patches import Polygon
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from numpy.typing import ArrayLike, NDArray
+
+from dipolar_md import theory
+
+BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE = (
+    *("#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7"),
+)
+_INK = "#404040"  # outlines and bonds
+_MONOMER = "#DEDEDE"
+_BAR = "#A9C8DD"  # pale BLUE: lines of every other colour show on it
+_LINES = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, BLACK)  # yellow is too pale for a line
+_DASHES = ("-", "--", "-.", (0, (1, 1.2)), (0, (5, 1, 1, 1, 1, 1)))
+_DEFAULT_THRESHOLD = (
+    0.5  # of the contact energy: the criterion of a bond used unless another is set
+)
+
+STYLE: dict[str, Any] = {
+    "figure.figsize": (3.35, 2.5),  # 8.5 cm, one column
+    "figure.dpi": 200,
+    "figure.constrained_layout.use": True,
+    "savefig.dpi": 300,
+    "font.size": 8,
+    "axes.labelsize": 8,
+    "axes.titlesize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "legend.handlelength": 1.8,
+    "legend.columnspacing": 1.2,
+    "legend.labelspacing": 0.3,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.prop_cycle": cycler(color=_LINES),
+    "image.cmap": "viridis",
+    "lines.linewidth": 1.2,
+    "lines.markersize": 3.5,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.minor.width": 0.4,
+    "ytick.minor.width": 0.4,
+    "pdf.fonttype": 42,  # editable text
+    "svg.fonttype": "none",
+}
+"""Settings for a figure as wide as a column, for `matplotlib.rc_context`; no text is below 7 pt."""
+
+
+def draw_film(
+    ax: Axes,
+    positions_nm: ArrayLike,
+    box_nm: ArrayLike,
+    chain_sizes: ArrayLike,
+    bonds: ArrayLike,
+    diameter_nm: float,
+) -> Axes:
+    """Draw the clusters of a periodic box, seen along z, coloured by the length of their chain.
+
+    Longer chains lie on top of shorter ones, whatever their height, so that the wires can be
+    followed through a crowded box; the picture is a map of chains and no micrograph.
+
+    Args:
+        ax: the axes; a square figure suits it.
+        positions_nm: (N, 3) centres, wrapped into the box, nm.
+        box_nm: (6,) Lx, Ly, Lz in nm and tilt factors xy, xz, yz, centred at the origin.
+        chain_sizes: (N,) number of clusters in the chain of each cluster; 1 for a monomer.
+        bonds: (M, 2) indices of bonded clusters; those that cross a drawn edge are left out.
+        diameter_nm: diameter of the circles, nm.
+
+    Returns:
+        `ax`.
+    """
+    positions = np.asarray(positions_nm, float).reshape(-1, 3)
+    sizes = np.asarray(chain_sizes, int).reshape(-1)
+    lengths = np.asarray(box_nm, float)
+    cell = np.diag(lengths[:3])  # rows are the box vectors
+    cell[1, 0], cell[2, 0], cell[2, 1] = lengths[3:] * lengths[[1, 2, 2]]
+    low, high = _draw_outline(ax, cell, margin=diameter_nm / 2)
+    pairs = _unwrapped(np.asarray(bonds, int).reshape(-1, 2), positions, cell)
+
+    grown = int(sizes.max(initial=1))
+    norm = LogNorm(2, max(grown, 10))
+    viridis = ListedColormap(colormaps["viridis"](np.linspace(0.12, 1.0, 256)))
+    colours = viridis.with_extremes(under=_MONOMER)
+    points_per_nm = _width_points(ax) / (high - low)[0]
+    bond_width = float(np.clip(0.12 * diameter_nm * points_per_nm, 0.2, 1.5))
+    for layer, size in enumerate(np.unique(sizes)):
+        members = np.flatnonzero(sizes == size)
+        members = members[np.argsort(positions[members, 2])]
+        diameters = np.full(len(members), diameter_nm)
+        clusters = EllipseCollection(
+            diameters,
+            diameters,
+            np.zeros(len(members)),
+            units="xy",
+            offsets=positions[members, :2],
+            offset_transform=ax.transData,
+            facecolors=colours(norm(size)),
+            edgecolors="#BBBBBB" if size == 1 else _INK,
+            linewidths=0.25,
+            zorder=1 + layer / 1000,
+        )
+        ax.add_collection(clusters, autolim=False)
+        bonded = pairs[sizes[pairs[:, 0]] == size]
+        ax.add_collection(
+            LineCollection(
+                list(positions[bonded][:, :, :2]),
+                colors="white" if norm(size) < 0.35 else "black",
+                linewidths=bond_width,
+                capstyle="round",
+                zorder=1 + (layer + 0.5) / 1000,
+            ),
+            autolim=False,
+        )
+
+    _draw_scale_bar(ax, low, high)
+    if grown > 1:
+        bar = ax.figure.colorbar(
+            ScalarMappable(norm, colours),
+            ax=ax,
+            label="clusters in the chain",
+            extend="min",
+            extendrect=True,
+            extendfrac=0.06,
+            shrink=0.9,
+            aspect=25,
+            pad=0.02,
+        )
+        _plain_log_ticks(bar.ax.yaxis)
+        bar.ax.minorticks_off()
+        bar.ax.text(1.75, -0.03, "1", transform=bar.ax.transAxes, va="center")
+    if not len(positions):
+        _note(ax, "no clusters")
+    return ax
+
+
+def draw_length_distribution(
+    ax: Axes,
+    sizes: ArrayLike,
+    n_frames: int,
+    mean_length: float,
+    expected_mean_length: float | None = None,
+) -> Axes:
+    """Draw the number fraction of chains of each length, beside the exponential of ideal chains.
+
+    Bins are one length wide up to 7 clusters and grow to a fifth of the length beyond; a bar is the
+    mean of p(n) over its bin. An error bar is √(count), with the count of one frame: successive
+    frames show largely the same chains, so pooling them is not taken to sharpen the estimate.
+
+    Args:
+        ax: the axes.
+        sizes: (n_chains,) chain lengths, monomers included, pooled over the frames.
+        n_frames: number of frames pooled.
+        mean_length: number-averaged length of the chains, for the dashed exponential.
+        expected_mean_length: that of the association theory, for the dotted exponential.
+
+    Returns:
+        `ax`.
+    """
+    counted = np.asarray(sizes, int).reshape(-1)
+    ax.set_xlabel(r"chain length $n$ (clusters)")
+    ax.set_ylabel("fraction of chains")
+    if not counted.size:
+        return _note(ax, "no chains")
+    edges = _length_edges(int(counted.max()))
+    counts = np.histogram(counted, edges)[0]
+    widths = np.diff(edges)
+    density = counts / counted.size / widths
+    error = np.sqrt(counts * n_frames) / counted.size / widths
+    ax.bar(
+        (edges[1:] + edges[:-1]) / 2,
+        density,
+        widths,
+        color=_BAR,
+        edgecolor="white",
+        linewidth=0.4,
+        label=f"simulation, {n_frames} frame{'s' if n_frames != 1 else ''}",
+    )
+    seen = counts > 0
+    ax.errorbar(
+        ((edges[1:] + edges[:-1]) / 2)[seen],
+        density[seen],
+        error[seen],
+        fmt=".",
+        color=_INK,
+        elinewidth=0.7,
+        markersize=2.5,
+    )
+    right = max(edges[-1], 10.5)
+    n = np.arange(1, int(right) + 1)
+    curves = [("exponential, same", mean_length, VERMILION, "--")]
+    if expected_mean_length is not None:
+        curves.append(("ideal association,", expected_mean_length, BLACK, ":"))
+    for name, mean, colour, dashes in curves:
+        p = theory.chain_length_distribution(mean, n)
+        label = rf"{name} $\bar n$ = {mean:.3g}"
+        ax.plot(n[p > 0], p[p > 0], color=colour, linestyle=dashes, label=label)
+    # A steep curve may leave the panel at the bottom, but each must be seen to start.
+    starts = [1 / mean for _, mean, *_ in curves]
+    bottom = min(density[seen].min() / 3, density.max() / 30, min(starts) / 3)
+    ax.set_yscale("log")
+    ax.set_ylim(bottom, 2 * max(density.max(), *starts))
+    ax.set_xlim(0.5, right)
+    ax.xaxis.set_major_locator(MaxNLocator(7, integer=True))
+    _legend_above(ax)
+    return ax
+
+
+def draw_spacing(
+    ax: Axes,
+    spacings_nm: ArrayLike,
+    reference_range_nm: tuple[float, float] | None = None,
+    marks_nm: Mapping[str, float] | None = None,
+    contact_nm: float | None = None,
+) -> Axes:
+    """Draw the distribution of the distance of bonded clusters, beside what was measured.
+
+    Args:
+        ax: the axes.
+        spacings_nm: (M,) centre-to-centre distances of bonded clusters, nm.
+        reference_range_nm: lowest and highest spacing seen by TEM, nm.
+        marks_nm: other published distances by name, such as `{"crystal c": 1.61}`, nm.
+        contact_nm: the model's contact distance, nm.
+
+    Returns:
+        `ax`.
+    """
+    spacings = np.asarray(spacings_nm, float).reshape(-1)
+    ax.set_xlabel("spacing of bonded clusters (nm)")
+    ax.set_ylabel(r"probability density (nm$^{-1}$)")
+    if reference_range_nm is not None:
+        low, high = reference_range_nm
+        label = f"TEM {low:g}–{high:g} nm"
+        ax.axvspan(low, high, color=ORANGE, alpha=0.25, linewidth=0, zorder=0, label=label)
+    if spacings.size:
+        # The rule of Freedman and Diaconis, kept between what a figure resolves and what it needs.
+        spread = float(np.subtract(*np.percentile(spacings, [75, 25])))
+        width = float(np.clip(2 * spread / np.cbrt(spacings.size), 0.01, 0.1))
+        first, last = np.floor(spacings.min() / width), np.floor(spacings.max() / width) + 1
+        edges = np.arange(first, last + 0.5) * width
+        density = np.histogram(spacings, edges, density=True)[0]
+        ax.stairs(density, edges, fill=True, color=_BAR, edgecolor=BLUE, label="simulation")
+    if contact_nm is not None:
+        label = f"contact {contact_nm:.3g} nm"
+        ax.axvline(contact_nm, color=BLACK, linewidth=1, label=label)
+    colours = itertools.cycle((VERMILION, GREEN, PURPLE))
+    dashes = itertools.cycle(_DASHES[1:])
+    for (name, value), colour, dash in zip((marks_nm or {}).items(), colours, dashes, strict=False):
+        label = f"{name} {value:g} nm"
+        ax.axvline(value, color=colour, linestyle=dash, linewidth=1, label=label)
+    ax.margins(x=0.06)
+    ax.set_ylim(bottom=0)
+    _legend_above(ax)
+    return ax if spacings.size else _note(ax, "no bonded pairs")
+
+
+def draw_growth(
+    axes: Sequence[Axes],
+    time_ns: ArrayLike,
+    mean_length: ArrayLike,
+    mean_length_err: ArrayLike | None = None,
+    *,
+    relative_permittivity: ArrayLike,
+    concentration_mM: ArrayLike | None = None,
+    stages: Sequence[tuple[str, float, float]] | None = None,
+) -> tuple[Axes, Axes]:
+    """Draw how the chains grow (above) while the environment changes (below).
+
+    Permittivity and concentration have a logarithmic scale where they change by more than a factor
+    of 3.
+
+    Args:
+        axes: the upper and the lower axes, which share x.
+        time_ns: (n,) times of the frames, ns.
+        mean_length: (n,) number-averaged chain lengths.
+        mean_length_err: (n,) their standard errors.
+        relative_permittivity: (n,) permittivity of the medium.
+        concentration_mM: (n,) concentration in mM, drawn against an axis on the right.
+        stages: name, start and end in ns of each stage of the recipe, named on top.
+
+    Returns:
+        The upper and the lower axes.
+    """
+    upper, lower = axes
+    time = np.asarray(time_ns, float).reshape(-1)
+    mean = np.asarray(mean_length, float).reshape(-1)
+    upper.set_ylabel("mean chain\nlength (clusters)")
+    lower.set_ylabel("relative\npermittivity")
+    lower.set_xlabel("time (ns)")
+    upper.tick_params(labelbottom=False)
+    if not time.size:
+        _note(upper, "no frames")
+        return upper, lower
+    marker = "o" if time.size == 1 else ""
+    upper.plot(time, mean, color=BLUE, marker=marker)
+    if mean_length_err is not None:
+        error = np.asarray(mean_length_err, float).reshape(-1)
+        if time.size == 1:
+            upper.errorbar(time, mean, error, color=BLUE)
+        upper.fill_between(time, mean - error, mean + error, color=_BAR, linewidth=0, zorder=1.5)
+    upper.set_ylim(bottom=0)
+    _draw_ramp(lower, time, relative_permittivity, VERMILION, "-", marker)
+    if concentration_mM is not None:
+        right = lower.twinx()
+        right.set_ylabel("concentration\n(mM)")
+        right.spines["right"].set_visible(True)
+        _draw_ramp(right, time, concentration_mM, GREEN, "--", marker)
+    if stages:
+        _draw_stages(upper, lower, stages)
+    return upper, lower
+
+
+def draw_pair_energy(
+    ax: Axes,
+    reduced_energy: ArrayLike,
+    thresholds: Sequence[float] = (0.4, 0.5, 0.6, 0.7),
+    minimum: float | None = None,
+) -> Axes:
+    """Draw the energies of neighbouring pairs, to judge where "bonded" begins.
+
+    A criterion is safe where few pairs lie: at the minimum between the bonded pairs on the left and
+    the pairs that only meet.
+
+    Args:
+        ax: the axes.
+        reduced_energy: (M,) pair energies over the depth at contact: −1 at contact, head to tail.
+        thresholds: depths, as positive fractions of the contact energy, drawn at minus their value;
+            0.5, the default criterion, stands out.
+        minimum: reduced energy at which the histogram has its minimum, if it has one.
+
+    Returns:
+        `ax`.
+    """
+    energies = np.asarray(reduced_energy, float).reshape(-1)
+    ax.set_xlabel(r"pair energy, $u\,/\,|u_{\mathrm{contact}}|$")
+    ax.set_ylabel("fraction of pairs")
+    ax.set_xlim(-1.4, 0.6)
+    edges = np.linspace(-1.4, 0.6, 101 if energies.size > 2000 else 41)
+    counts = np.histogram(energies, edges)[0]
+    if not counts.any():
+        return _note(ax, "no pairs")
+    fractions = counts / energies.size
+    ax.bar(edges[:-1], fractions, np.diff(edges), align="edge", color=_BAR, edgecolor=_BAR)
+    others = [t for t in thresholds if t != _DEFAULT_THRESHOLD]
+    if _DEFAULT_THRESHOLD in thresholds:
+        label = f"bonded below −{_DEFAULT_THRESHOLD:g} (default)"
+        ax.axvline(-_DEFAULT_THRESHOLD, color=VERMILION, linewidth=1.4, label=label)
+    label = "also shown: " + ", ".join(f"−{threshold:g}" for threshold in others)
+    for threshold in others:
+        ax.axvline(-threshold, color=_INK, linestyle="--", linewidth=0.7, label=label)
+        label = ""  # one entry for all
+    ax.set_yscale("log")
+    ax.set_ylim(fractions[counts > 0].min() / 2, 3 * fractions.max())
+    if minimum is not None:
+        here = np.clip(np.searchsorted(edges, minimum, side="right") - 1, 0, len(counts) - 1)
+        height = max(fractions[here], ax.get_ylim()[0])
+        label = f"minimum at {minimum:.2f}".replace("-", "−")
+        ax.plot(minimum, 1.25 * height, "v", color=BLACK, label=label, clip_on=False)
+    if others or ax.get_legend_handles_labels()[0]:
+        _legend_above(ax, columns=2)
+    return ax
+
+
+def draw_expectation(
+    ax: Axes, concentration_mM: ArrayLike, curves: Mapping[str, ArrayLike]
+) -> Axes:
+    """Draw the mean chain length that theory expects in each solvent against concentration.
+
+    Args:
+        ax: the axes.
+        concentration_mM: (n,) concentrations, mM, positive.
+        curves: (n,) mean chain lengths by the name of the solvent.
+
+    Returns:
+        `ax`.
+    """
+    concentration = np.asarray(concentration_mM, float).reshape(-1)
+    ax.set_xlabel("concentration (mM)")
+    ax.set_ylabel("expected mean chain\nlength (clusters)")
+    if not (curves and concentration.size):
+        return _note(ax, "no solvents")
+    lengths = {name: np.asarray(curve, float).reshape(-1) for name, curve in curves.items()}
+    dashes = itertools.cycle(_DASHES)
+    colours = itertools.cycle(_LINES)
+    marker = "o" if concentration.size == 1 else ""
+    # The legend lists the curves from top to bottom.
+    for name in sorted(lengths, key=lambda name: -lengths[name].max()):
+        ax.plot(
+            concentration,
+            lengths[name],
+            color=next(colours),
+            linestyle=next(dashes),
+            marker=marker,
+            label=name,
+        )
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    # A decade at least: less would blow the differences of solvents without chains up.
+    ax.set_ylim(0.9, max(10, 1.3 * max(curve.max() for curve in lengths.values())))
+    _plain_log_ticks(ax.xaxis)
+    _plain_log_ticks(ax.yaxis)
+    _legend_above(ax, columns=2)
+    return ax
+
+
+# --- Shared parts ---------------------------------------------------------------------------------
+
+
+def _note(ax: Axes, text: str) -> Axes:
+    ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color=_INK)
+    return ax
+
+
+def _width_points(ax: Axes) -> float:
+    """Return the width of the axes in points, before the layout trims it for the labels."""
+    return 72 * ax.bbox.width / ax.figure.dpi
+
+
+def _legend_above(ax: Axes, columns: int = 1) -> None:
+    """Put the legend where it can't cover data."""
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2, ncols=columns)
+
+
+def _plain_log_ticks(axis: Axis) -> None:
+    """Label 1, 2, 5, 10, 20 … in plain numbers; only powers of ten beyond three decades."""
+    low, high = axis.get_view_interval()
+    subs = (1.0, 2.0, 5.0) if high / low < 1000 else (1.0,)
+    axis.set_major_locator(LogLocator(subs=subs))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _length_edges(longest: int) -> NDArray[np.float64]:
+    """Return the edges of bins from 1 to `longest`, a fifth of the length wide or one cluster."""
+    edges = [1]
+    while edges[-1] <= longest:
+        edges.append(edges[-1] + max(1, round(0.2 * edges[-1])))
+    return np.array(edges) - 0.5
+
+
+def _draw_outline(
+    ax: Axes, cell: NDArray[np.float64], margin: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Draw the box and set the limits; return the lowest and highest corner."""
+    a, b, _ = cell[:, :2]
+    corners = np.array([-a - b, a - b, a + b, b - a]) / 2
+    ax.add_patch(Polygon(corners, fill=False, edgecolor="#999999", linewidth=0.6, zorder=0))
+    # Where z leans, projected centres may leave the base.
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    lean = np.abs(cell[2, :2]) / 2
+    low, high = low - lean - margin, high + lean + margin
+    ax.set_xlim(low[0], high[0])
+    ax.set_ylim(low[1], high[1])
+    ax.set_aspect("equal")
+    ax.set_axis_off()
+    return low, high
+
+
+def _unwrapped(
+    bonds: NDArray[np.int64], positions: NDArray[np.float64], cell: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """Return the bonds whose ends lie side by side as drawn; one that crosses z may be among."""
+    vectors = positions[bonds[:, 1]] - positions[bonds[:, 0]]
+    shifts = np.round(vectors @ np.linalg.inv(cell)) @ cell
+    return bonds[np.all(np.abs(shifts[:, :2]) < 1e-9 * cell[0, 0], axis=1)]
+
+
+def _draw_scale_bar(ax: Axes, low: NDArray[np.float64], high: NDArray[np.float64]) -> None:
+    """Draw a bar of 1, 2 or 5 · 10ᵏ nm, about a fifth of the width, below the box."""
+    width, height = high - low
+    nice = np.outer(10.0 ** np.arange(-3, 7), (1, 2, 5)).ravel()
+    length = nice[np.argmin(np.abs(np.log(nice / (width / 5))))]
+    y = low[1] - 0.035 * height
+    ax.plot([low[0], low[0] + length], [y, y], color=BLACK, linewidth=2, solid_capstyle="butt")
+    ax.text(low[0] + length + 0.02 * width, y, f"{length:g} nm", va="center")
+    ax.set_ylim(low[1] - 0.07 * height, high[1])
+
+
+def _draw_ramp(
+    ax: Axes, time: NDArray[np.float64], values: ArrayLike, colour: str, dashes: str, marker: str
+) -> None:
+    """Draw what the recipe prescribes, its axis in the same colour."""
+    ramp = np.asarray(values, float).reshape(-1)
+    ax.plot(time, ramp, color=colour, linestyle=dashes, marker=marker)
+    ax.yaxis.label.set_color(colour)
+    ax.tick_params(axis="y", which="both", colors=colour)
+    if ramp.min() > 0 and ramp.max() > 3 * ramp.min():
+        ax.set_yscale("log")
+        ax.set_ylim(ramp.min() / 1.3, ramp.max() * 1.3)
+        _plain_log_ticks(ax.yaxis)
+    else:
+        ax.set_ylim(0, 1.15 * ramp.max())
+
+
+def _draw_stages(upper: Axes, lower: Axes, stages: Sequence[tuple[str, float, float]]) -> None:
+    """Shade every other stage and name all, aslant where a name is wider than its stage."""
+    first, last = stages[0][1], stages[-1][2]
+    points = _width_points(upper) / (last - first)
+    letter = 0.6 * upper.xaxis.label.get_fontproperties().get_size_in_points()
+    level = all(letter * len(name) < points * (end - start) for name, start, end in stages)
+    for i, (name, start, end) in enumerate(stages):
+        for ax in (upper, lower):
+            if i % 2:
+                ax.axvspan(start, end, color="#EFEFEF", linewidth=0, zorder=0)
+        upper.annotate(
+            name,
+            ((start + end) / 2, 1),
+            (0, 3),
+            xycoords=upper.get_xaxis_transform(),
+            textcoords="offset points",
+            ha="center" if level else "left",
+            va="bottom",
+            rotation=0 if level else 40,
+            rotation_mode="anchor",
+        )
+    upper.set_xlim(first, last)

