@@ -32,45 +32,70 @@ _NAMES = {
     "model.body": ("Body", "Site", "coarse_grain"),
     "model.cluster": ("Cluster", "Solvent", "load_cluster", "load_solvent"),
     "model.interactions": ("Interactions",),
+    "model.outlook": ("describe",),
     "model.system": ("System", "chain", "lattice", "pair", "random_gas", "ring"),
-    "report": ("analyze",),
+    "report": ("Analysis", "analyze", "draw_outlook"),
     "simulation.assembly": ("Progress", "Run", "assemble"),
     "simulation.preflight": ("preflight",),
     "simulation.recipe": ("Recipe", "load_recipe"),
     "trajectory": ("Frame", "Trajectory"),
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names}
-__all__ = sorted(_HOME)  # noqa: PLE0605
+__all__ = sorted(_HOME)
 
 if TYPE_CHECKING:
-    from dipolar_md.analysis.chains import CRITERIA, ChainGraph, find_chains, find_neighbours
-    from dipolar_md.analysis.nanowires import (
-        Estimate,
-        NanowireStatistics,
-        growth,
-        nanowire_statistics,
-        persistence_length_nm,
-    )
-    from dipolar_md.analysis.reference import Comparison, Reference, compare, load_reference
-    from dipolar_md.analysis.structure import nematic_order, polar_order
-    from dipolar_md.engines import Environment, Evaluation, Stage, choose_engine, evaluate
-    from dipolar_md.errors import (
-        BlowUpError,
-        DipolarMDError,
-        EngineMissingError,
-        InputError,
-        RunDirectoryError,
-        UnsupportedError,
-    )
-    from dipolar_md.model.body import Body, Site, coarse_grain
-    from dipolar_md.model.cluster import Cluster, Solvent, load_cluster, load_solvent
-    from dipolar_md.model.interactions import Interactions
-    from dipolar_md.model.system import System, chain, lattice, pair, random_gas, ring
-    from dipolar_md.report import analyze
-    from dipolar_md.simulation.assembly import Progress, Run, assemble
-    from dipolar_md.simulation.preflight import preflight
-    from dipolar_md.simulation.recipe import Recipe, load_recipe
-    from dipolar_md.trajectory import Frame, Trajectory
+    from dipolar_md.analysis.chains import CRITERIA as CRITERIA
+    from dipolar_md.analysis.chains import ChainGraph as ChainGraph
+    from dipolar_md.analysis.chains import find_chains as find_chains
+    from dipolar_md.analysis.chains import find_neighbours as find_neighbours
+    from dipolar_md.analysis.nanowires import Estimate as Estimate
+    from dipolar_md.analysis.nanowires import NanowireStatistics as NanowireStatistics
+    from dipolar_md.analysis.nanowires import growth as growth
+    from dipolar_md.analysis.nanowires import nanowire_statistics as nanowire_statistics
+    from dipolar_md.analysis.nanowires import persistence_length_nm as persistence_length_nm
+    from dipolar_md.analysis.reference import Comparison as Comparison
+    from dipolar_md.analysis.reference import Reference as Reference
+    from dipolar_md.analysis.reference import compare as compare
+    from dipolar_md.analysis.reference import load_reference as load_reference
+    from dipolar_md.analysis.structure import nematic_order as nematic_order
+    from dipolar_md.analysis.structure import polar_order as polar_order
+    from dipolar_md.engines import Environment as Environment
+    from dipolar_md.engines import Evaluation as Evaluation
+    from dipolar_md.engines import Stage as Stage
+    from dipolar_md.engines import choose_engine as choose_engine
+    from dipolar_md.engines import evaluate as evaluate
+    from dipolar_md.errors import BlowUpError as BlowUpError
+    from dipolar_md.errors import DipolarMDError as DipolarMDError
+    from dipolar_md.errors import EngineMissingError as EngineMissingError
+    from dipolar_md.errors import InputError as InputError
+    from dipolar_md.errors import RunDirectoryError as RunDirectoryError
+    from dipolar_md.errors import UnsupportedError as UnsupportedError
+    from dipolar_md.model.body import Body as Body
+    from dipolar_md.model.body import Site as Site
+    from dipolar_md.model.body import coarse_grain as coarse_grain
+    from dipolar_md.model.cluster import Cluster as Cluster
+    from dipolar_md.model.cluster import Solvent as Solvent
+    from dipolar_md.model.cluster import load_cluster as load_cluster
+    from dipolar_md.model.cluster import load_solvent as load_solvent
+    from dipolar_md.model.interactions import Interactions as Interactions
+    from dipolar_md.model.outlook import describe as describe
+    from dipolar_md.model.system import System as System
+    from dipolar_md.model.system import chain as chain
+    from dipolar_md.model.system import lattice as lattice
+    from dipolar_md.model.system import pair as pair
+    from dipolar_md.model.system import random_gas as random_gas
+    from dipolar_md.model.system import ring as ring
+    from dipolar_md.report import Analysis as Analysis
+    from dipolar_md.report import analyze as analyze
+    from dipolar_md.report import draw_outlook as draw_outlook
+    from dipolar_md.simulation.assembly import Progress as Progress
+    from dipolar_md.simulation.assembly import Run as Run
+    from dipolar_md.simulation.assembly import assemble as assemble
+    from dipolar_md.simulation.preflight import preflight as preflight
+    from dipolar_md.simulation.recipe import Recipe as Recipe
+    from dipolar_md.simulation.recipe import load_recipe as load_recipe
+    from dipolar_md.trajectory import Frame as Frame
+    from dipolar_md.trajectory import Trajectory as Trajectory
 
 
 def __getattr__(name: str) -> Any:

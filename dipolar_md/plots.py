@@ -17,32 +17,30 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from cycler import cycler
-from matplotlib import colormaps
+from matplotlib import colormaps, rcParams
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import EllipseCollection, LineCollection
 from matplotlib.colors import ListedColormap, LogNorm
+from matplotlib.markers import CARETDOWN, MarkerStyle
 from matplotlib.patches import Polygon
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.rcsetup import cycler
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, MultipleLocator, NullFormatter
 from numpy.typing import ArrayLike, NDArray
 
 from dipolar_md import theory
 
-BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE = (
-    *("#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7"),
-)
+_BLACK, _ORANGE, _SKY, _GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
+_BLUE, _VERMILION, _PURPLE = "#0072B2", "#D55E00", "#CC79A7"  # the set's yellow is too pale
 _INK = "#404040"  # outlines and bonds
 _MONOMER = "#DEDEDE"
-_BAR = "#A9C8DD"  # pale BLUE: lines of every other colour show on it
-_LINES = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, BLACK)  # yellow is too pale for a line
+_BAR = "#A9C8DD"  # pale blue: lines of every other colour show on it
+_LINES = (_BLUE, _VERMILION, _GREEN, _ORANGE, _PURPLE, _SKY, _BLACK)
 _DASHES = ("-", "--", "-.", (0, (1, 1.2)), (0, (5, 1, 1, 1, 1, 1)))
-_DEFAULT_THRESHOLD = (
-    0.5  # of the contact energy: the criterion of a bond used unless another is set
-)
+_DEFAULT_THRESHOLD = 0.5  # of the contact energy; bonds are stronger, unless a caller says else
 
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     "figure.figsize": (3.35, 2.5),  # 8.5 cm, one column
     "figure.dpi": 200,
     "figure.constrained_layout.use": True,
@@ -103,16 +101,16 @@ def draw_film(
     lengths = np.asarray(box_nm, float)
     cell = np.diag(lengths[:3])  # rows are the box vectors
     cell[1, 0], cell[2, 0], cell[2, 1] = lengths[3:] * lengths[[1, 2, 2]]
-    low, high = _draw_outline(ax, cell, margin=diameter_nm / 2)
+    width = _draw_box(ax, cell, margin=diameter_nm / 2)
     pairs = _unwrapped(np.asarray(bonds, int).reshape(-1, 2), positions, cell)
 
     grown = int(sizes.max(initial=1))
     norm = LogNorm(2, max(grown, 10))
     viridis = ListedColormap(colormaps["viridis"](np.linspace(0.12, 1.0, 256)))
     colours = viridis.with_extremes(under=_MONOMER)
-    points_per_nm = _width_points(ax) / (high - low)[0]
+    points_per_nm = _width_points(ax) / width
     bond_width = float(np.clip(0.12 * diameter_nm * points_per_nm, 0.2, 1.5))
-    for layer, size in enumerate(np.unique(sizes)):
+    for size in np.unique(sizes):
         members = np.flatnonzero(sizes == size)
         members = members[np.argsort(positions[members, 2])]
         diameters = np.full(len(members), diameter_nm)
@@ -126,7 +124,6 @@ def draw_film(
             facecolors=colours(norm(size)),
             edgecolors="#BBBBBB" if size == 1 else _INK,
             linewidths=0.25,
-            zorder=1 + layer / 1000,
         )
         ax.add_collection(clusters, autolim=False)
         bonded = pairs[sizes[pairs[:, 0]] == size]
@@ -136,27 +133,26 @@ def draw_film(
                 colors="white" if norm(size) < 0.35 else "black",
                 linewidths=bond_width,
                 capstyle="round",
-                zorder=1 + (layer + 0.5) / 1000,
+                zorder=clusters.get_zorder(),  # drawn in order of size, then
             ),
             autolim=False,
         )
 
-    _draw_scale_bar(ax, low, high)
-    if grown > 1:
-        bar = ax.figure.colorbar(
-            ScalarMappable(norm, colours),
-            ax=ax,
-            label="clusters in the chain",
-            extend="min",
-            extendrect=True,
-            extendfrac=0.06,
-            shrink=0.9,
-            aspect=25,
-            pad=0.02,
-        )
-        _plain_log_ticks(bar.ax.yaxis)
-        bar.ax.minorticks_off()
-        bar.ax.text(1.75, -0.03, "1", transform=bar.ax.transAxes, va="center")
+    bar = ax.figure.colorbar(
+        ScalarMappable(norm, colours),
+        ax=ax,
+        label="clusters in the chain",
+        extend="min",
+        extendrect=True,
+        extendfrac=0.12,
+        shrink=0.9,
+        aspect=25,
+        pad=0.02,
+    )
+    _plain_log_ticks(bar.ax.yaxis)
+    bar.ax.minorticks_off()
+    size_of_label = bar.ax.yaxis.get_ticklabels()[0].get_fontsize()
+    bar.ax.text(1.9, -0.06, "1", transform=bar.ax.transAxes, va="center", fontsize=size_of_label)
     if not len(positions):
         _note(ax, "no clusters")
     return ax
@@ -171,9 +167,10 @@ def draw_length_distribution(
 ) -> Axes:
     """Draw the number fraction of chains of each length, beside the exponential of ideal chains.
 
-    Bins are one length wide up to 7 clusters and grow to a fifth of the length beyond; a bar is the
-    mean of p(n) over its bin. An error bar is √(count), with the count of one frame: successive
-    frames show largely the same chains, so pooling them is not taken to sharpen the estimate.
+    Bins widen with the length, to a fifth of it, but are never narrower than a tenth of the mean or
+    one cluster; a step is the mean of p(n) over its bin. An error bar is √(count), with the count
+    of one frame: successive frames show largely the same chains, so pooling them is not taken to
+    sharpen the estimate.
 
     Args:
         ax: the axes.
@@ -190,23 +187,16 @@ def draw_length_distribution(
     ax.set_ylabel("fraction of chains")
     if not counted.size:
         return _note(ax, "no chains")
-    edges = _length_edges(int(counted.max()))
+    edges = _length_edges(int(counted.max()), finest=0.1 * float(counted.mean()))
     counts = np.histogram(counted, edges)[0]
-    widths = np.diff(edges)
+    centres, widths = (edges[1:] + edges[:-1]) / 2, np.diff(edges)
     density = counts / counted.size / widths
     error = np.sqrt(counts * n_frames) / counted.size / widths
-    ax.bar(
-        (edges[1:] + edges[:-1]) / 2,
-        density,
-        widths,
-        color=_BAR,
-        edgecolor="white",
-        linewidth=0.4,
-        label=f"simulation, {n_frames} frame{'s' if n_frames != 1 else ''}",
-    )
+    label = f"simulation, {n_frames} frame{'s' if n_frames != 1 else ''}"
+    ax.stairs(density, edges, fill=True, color=_BAR, label=label)
     seen = counts > 0
     ax.errorbar(
-        ((edges[1:] + edges[:-1]) / 2)[seen],
+        centres[seen],
         density[seen],
         error[seen],
         fmt=".",
@@ -216,20 +206,22 @@ def draw_length_distribution(
     )
     right = max(edges[-1], 10.5)
     n = np.arange(1, int(right) + 1)
-    curves = [("exponential, same", mean_length, VERMILION, "--")]
+    curves = [("exponential of same mean,", mean_length, _VERMILION, "--")]
     if expected_mean_length is not None:
-        curves.append(("ideal association,", expected_mean_length, BLACK, ":"))
+        curves.append(("ideal association,", expected_mean_length, _BLACK, ":"))
     for name, mean, colour, dashes in curves:
         p = theory.chain_length_distribution(mean, n)
         label = rf"{name} $\bar n$ = {mean:.3g}"
-        ax.plot(n[p > 0], p[p > 0], color=colour, linestyle=dashes, label=label)
+        # A mean of 1 leaves p(2) = 0, and a line that drops.
+        p = np.maximum(p, np.finfo(float).tiny)
+        ax.plot(n, p, color=colour, linestyle=dashes, label=label)
     # A steep curve may leave the panel at the bottom, but each must be seen to start.
     starts = [1 / mean for _, mean, *_ in curves]
     bottom = min(density[seen].min() / 3, density.max() / 30, min(starts) / 3)
     ax.set_yscale("log")
     ax.set_ylim(bottom, 2 * max(density.max(), *starts))
     ax.set_xlim(0.5, right)
-    ax.xaxis.set_major_locator(MaxNLocator(7, integer=True))
+    ax.xaxis.set_major_locator(MaxNLocator(7, integer=True, steps=[1, 2, 5, 10]))
     _legend_above(ax)
     return ax
 
@@ -256,29 +248,30 @@ def draw_spacing(
     spacings = np.asarray(spacings_nm, float).reshape(-1)
     ax.set_xlabel("spacing of bonded clusters (nm)")
     ax.set_ylabel(r"probability density (nm$^{-1}$)")
-    if reference_range_nm is not None:
-        low, high = reference_range_nm
-        label = f"TEM {low:g}–{high:g} nm"
-        ax.axvspan(low, high, color=ORANGE, alpha=0.25, linewidth=0, zorder=0, label=label)
     if spacings.size:
         # The rule of Freedman and Diaconis, kept between what a figure resolves and what it needs.
         spread = float(np.subtract(*np.percentile(spacings, [75, 25])))
         width = float(np.clip(2 * spread / np.cbrt(spacings.size), 0.01, 0.1))
-        first, last = np.floor(spacings.min() / width), np.floor(spacings.max() / width) + 1
-        edges = np.arange(first, last + 0.5) * width
+        bins = np.floor(np.ptp(spacings) / width) + 1
+        middle = (spacings.min() + spacings.max()) / 2
+        edges = middle + width * (np.arange(bins + 1) - bins / 2)
         density = np.histogram(spacings, edges, density=True)[0]
-        ax.stairs(density, edges, fill=True, color=_BAR, edgecolor=BLUE, label="simulation")
+        ax.stairs(density, edges, fill=True, color=_BAR, label="simulation")
+    if reference_range_nm is not None:
+        low, high = reference_range_nm
+        label = f"TEM {low:g}–{high:g} nm"
+        ax.axvspan(low, high, color=_ORANGE, alpha=0.25, linewidth=0, zorder=0, label=label)
     if contact_nm is not None:
         label = f"contact {contact_nm:.3g} nm"
-        ax.axvline(contact_nm, color=BLACK, linewidth=1, label=label)
-    colours = itertools.cycle((VERMILION, GREEN, PURPLE))
+        ax.axvline(contact_nm, color=_BLACK, linewidth=1, label=label)
+    colours = itertools.cycle((_VERMILION, _GREEN, _PURPLE))
     dashes = itertools.cycle(_DASHES[1:])
     for (name, value), colour, dash in zip((marks_nm or {}).items(), colours, dashes, strict=False):
         label = f"{name} {value:g} nm"
         ax.axvline(value, color=colour, linestyle=dash, linewidth=1, label=label)
     ax.margins(x=0.06)
     ax.set_ylim(bottom=0)
-    _legend_above(ax)
+    _legend_above(ax, columns=2)
     return ax if spacings.size else _note(ax, "no bonded pairs")
 
 
@@ -316,25 +309,27 @@ def draw_growth(
     lower.set_ylabel("relative\npermittivity")
     lower.set_xlabel("time (ns)")
     upper.tick_params(labelbottom=False)
+    upper.figure.align_ylabels([upper, lower])
     if not time.size:
-        _note(upper, "no frames")
-        return upper, lower
-    marker = "o" if time.size == 1 else ""
-    upper.plot(time, mean, color=BLUE, marker=marker)
+        return _note(upper, "no frames"), _note(lower, "")
+    upper.plot(time, mean, color=_BLUE, marker="o" if time.size == 1 else "")
     if mean_length_err is not None:
         error = np.asarray(mean_length_err, float).reshape(-1)
         if time.size == 1:
-            upper.errorbar(time, mean, error, color=BLUE)
+            upper.errorbar(time, mean, error, color=_BLUE)
         upper.fill_between(time, mean - error, mean + error, color=_BAR, linewidth=0, zorder=1.5)
     upper.set_ylim(bottom=0)
-    _draw_ramp(lower, time, relative_permittivity, VERMILION, "-", marker)
+    _draw_ramp(lower, time, relative_permittivity, _VERMILION, "-", headroom=1.15)
     if concentration_mM is not None:
         right = lower.twinx()
         right.set_ylabel("concentration\n(mM)")
         right.spines["right"].set_visible(True)
-        _draw_ramp(right, time, concentration_mM, GREEN, "--", marker)
-    if stages:
-        _draw_stages(upper, lower, stages)
+        # Two constants must not lie on each other.
+        _draw_ramp(right, time, concentration_mM, _GREEN, "--", headroom=1.6)
+    spans = [stage for stage in stages or () if stage[2] > stage[1]]
+    if spans:
+        upper.set_xlim(min(time[0], spans[0][1]), max(time[-1], spans[-1][2]))
+        _draw_stages(upper, lower, spans)
     return upper, lower
 
 
@@ -363,16 +358,17 @@ def draw_pair_energy(
     ax.set_xlabel(r"pair energy, $u\,/\,|u_{\mathrm{contact}}|$")
     ax.set_ylabel("fraction of pairs")
     ax.set_xlim(-1.4, 0.6)
+    ax.xaxis.set_major_locator(MultipleLocator(0.5))
     edges = np.linspace(-1.4, 0.6, 101 if energies.size > 2000 else 41)
     counts = np.histogram(energies, edges)[0]
     if not counts.any():
         return _note(ax, "no pairs")
     fractions = counts / energies.size
-    ax.bar(edges[:-1], fractions, np.diff(edges), align="edge", color=_BAR, edgecolor=_BAR)
+    ax.stairs(fractions, edges, fill=True, color=_BAR)
     others = [t for t in thresholds if t != _DEFAULT_THRESHOLD]
     if _DEFAULT_THRESHOLD in thresholds:
         label = f"bonded below −{_DEFAULT_THRESHOLD:g} (default)"
-        ax.axvline(-_DEFAULT_THRESHOLD, color=VERMILION, linewidth=1.4, label=label)
+        ax.axvline(-_DEFAULT_THRESHOLD, color=_VERMILION, linewidth=1.4, label=label)
     label = "also shown: " + ", ".join(f"−{threshold:g}" for threshold in others)
     for threshold in others:
         ax.axvline(-threshold, color=_INK, linestyle="--", linewidth=0.7, label=label)
@@ -383,9 +379,9 @@ def draw_pair_energy(
         here = np.clip(np.searchsorted(edges, minimum, side="right") - 1, 0, len(counts) - 1)
         height = max(fractions[here], ax.get_ylim()[0])
         label = f"minimum at {minimum:.2f}".replace("-", "−")
-        ax.plot(minimum, 1.25 * height, "v", color=BLACK, label=label, clip_on=False)
-    if others or ax.get_legend_handles_labels()[0]:
-        _legend_above(ax, columns=2)
+        tip = MarkerStyle(CARETDOWN)
+        ax.plot(minimum, height, marker=tip, color=_BLACK, linestyle="", mew=0, ms=5, label=label)
+    _legend_above(ax)
     return ax
 
 
@@ -424,7 +420,7 @@ def draw_expectation(
     ax.set_xscale("log")
     ax.set_yscale("log")
     # A decade at least: less would blow the differences of solvents without chains up.
-    ax.set_ylim(0.9, max(10, 1.3 * max(curve.max() for curve in lengths.values())))
+    ax.set_ylim(0.85, max(10, 1.3 * max(curve.max() for curve in lengths.values())))
     _plain_log_ticks(ax.xaxis)
     _plain_log_ticks(ax.yaxis)
     _legend_above(ax, columns=2)
@@ -435,6 +431,10 @@ def draw_expectation(
 
 
 def _note(ax: Axes, text: str) -> Axes:
+    """Say what is missing; an axis without data needs no numbers."""
+    ax.set_yticks([])
+    if not ax.has_data():
+        ax.set_xticks([])
     ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color=_INK)
     return ax
 
@@ -459,30 +459,35 @@ def _plain_log_ticks(axis: Axis) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def _length_edges(longest: int) -> NDArray[np.float64]:
-    """Return the edges of bins from 1 to `longest`, a fifth of the length wide or one cluster."""
+def _length_edges(longest: int, finest: float) -> NDArray[np.float64]:
+    """Return the edges of bins from 1 to `longest`, as `draw_length_distribution` describes."""
     edges = [1]
     while edges[-1] <= longest:
-        edges.append(edges[-1] + max(1, round(0.2 * edges[-1])))
+        edges.append(edges[-1] + max(1, round(finest), round(0.2 * edges[-1])))
     return np.array(edges) - 0.5
 
 
-def _draw_outline(
-    ax: Axes, cell: NDArray[np.float64], margin: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Draw the box and set the limits; return the lowest and highest corner."""
+def _draw_box(ax: Axes, cell: NDArray[np.float64], margin: float) -> float:
+    """Draw the box and, below it, a scale bar; set the limits and return their width in nm."""
     a, b, _ = cell[:, :2]
     corners = np.array([-a - b, a - b, a + b, b - a]) / 2
     ax.add_patch(Polygon(corners, fill=False, edgecolor="#999999", linewidth=0.6, zorder=0))
-    # Where z leans, projected centres may leave the base.
-    low, high = corners.min(axis=0), corners.max(axis=0)
-    lean = np.abs(cell[2, :2]) / 2
-    low, high = low - lean - margin, high + lean + margin
-    ax.set_xlim(low[0], high[0])
-    ax.set_ylim(low[1], high[1])
+    lean = np.abs(cell[2, :2]) / 2  # where z leans, projected centres may leave the base
+    left, bottom = corners.min(axis=0) - lean
+    right, top = corners.max(axis=0) + lean
+    width, height = right - left, top - bottom
+
+    nice = np.outer(10.0 ** np.arange(-3, 7), (1, 2, 5)).ravel()
+    length = nice[np.argmin(np.abs(np.log(nice / (width / 5))))]
+    y = bottom - margin - 0.035 * height
+    ax.plot([left, left + length], [y, y], color=_BLACK, linewidth=2, solid_capstyle="butt")
+    ax.text(left + length + 0.02 * width, y, f"{length:g} nm", va="center")
+
+    ax.set_xlim(left - margin, right + margin)
+    ax.set_ylim(bottom - margin - 0.07 * height, top + margin)
     ax.set_aspect("equal")
     ax.set_axis_off()
-    return low, high
+    return float(width + 2 * margin)
 
 
 def _unwrapped(
@@ -494,22 +499,17 @@ def _unwrapped(
     return bonds[np.all(np.abs(shifts[:, :2]) < 1e-9 * cell[0, 0], axis=1)]
 
 
-def _draw_scale_bar(ax: Axes, low: NDArray[np.float64], high: NDArray[np.float64]) -> None:
-    """Draw a bar of 1, 2 or 5 · 10ᵏ nm, about a fifth of the width, below the box."""
-    width, height = high - low
-    nice = np.outer(10.0 ** np.arange(-3, 7), (1, 2, 5)).ravel()
-    length = nice[np.argmin(np.abs(np.log(nice / (width / 5))))]
-    y = low[1] - 0.035 * height
-    ax.plot([low[0], low[0] + length], [y, y], color=BLACK, linewidth=2, solid_capstyle="butt")
-    ax.text(low[0] + length + 0.02 * width, y, f"{length:g} nm", va="center")
-    ax.set_ylim(low[1] - 0.07 * height, high[1])
-
-
 def _draw_ramp(
-    ax: Axes, time: NDArray[np.float64], values: ArrayLike, colour: str, dashes: str, marker: str
+    ax: Axes,
+    time: NDArray[np.float64],
+    values: ArrayLike,
+    colour: str,
+    dashes: str,
+    headroom: float,
 ) -> None:
     """Draw what the recipe prescribes, its axis in the same colour."""
     ramp = np.asarray(values, float).reshape(-1)
+    marker = "o" if time.size == 1 else ""
     ax.plot(time, ramp, color=colour, linestyle=dashes, marker=marker)
     ax.yaxis.label.set_color(colour)
     ax.tick_params(axis="y", which="both", colors=colour)
@@ -518,28 +518,32 @@ def _draw_ramp(
         ax.set_ylim(ramp.min() / 1.3, ramp.max() * 1.3)
         _plain_log_ticks(ax.yaxis)
     else:
-        ax.set_ylim(0, 1.15 * ramp.max())
+        ax.set_ylim(0, headroom * ramp.max())
+        ax.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
 
 
 def _draw_stages(upper: Axes, lower: Axes, stages: Sequence[tuple[str, float, float]]) -> None:
     """Shade every other stage and name all, aslant where a name is wider than its stage."""
-    first, last = stages[0][1], stages[-1][2]
-    points = _width_points(upper) / (last - first)
-    letter = 0.6 * upper.xaxis.label.get_fontproperties().get_size_in_points()
-    level = all(letter * len(name) < points * (end - start) for name, start, end in stages)
-    for i, (name, start, end) in enumerate(stages):
-        for ax in (upper, lower):
-            if i % 2:
-                ax.axvspan(start, end, color="#EFEFEF", linewidth=0, zorder=0)
-        upper.annotate(
-            name,
-            ((start + end) / 2, 1),
-            (0, 3),
-            xycoords=upper.get_xaxis_transform(),
-            textcoords="offset points",
-            ha="center" if level else "left",
-            va="bottom",
-            rotation=0 if level else 40,
-            rotation_mode="anchor",
+    names = []
+    for i, (name, start, end) in enumerate(reversed(stages)):
+        if i % 2:
+            upper.axvspan(start, end, color="#EFEFEF", linewidth=0, zorder=0)
+            lower.axvspan(start, end, color="#EFEFEF", linewidth=0, zorder=0)
+        names.append(
+            upper.annotate(
+                name,
+                ((start + end) / 2, 1),
+                (0, 3),
+                xycoords=upper.get_xaxis_transform(),
+                textcoords="offset points",
+                fontsize=rcParams["legend.fontsize"],
+                ha="center",
+                rotation_mode="anchor",
+            )
         )
-    upper.set_xlim(first, last)
+    first, last = upper.get_xlim()
+    letter = 0.6 * names[0].get_fontproperties().get_size_in_points()
+    points_per_ns = _width_points(upper) / (last - first)
+    if any(letter * (len(name) + 1) > points_per_ns * (end - start) for name, start, end in stages):
+        for text in names:
+            text.set(ha="left", rotation=40)

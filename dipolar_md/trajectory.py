@@ -22,6 +22,7 @@ from dipolar_md.model.cluster import Cluster, load_cluster
 from dipolar_md.model.system import System, cell_matrix
 
 _ENERGY = "energy_kJ_mol/"
+_ENERGIES = ("steric", "electrostatic", "wall", "field", "total")
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +35,7 @@ class Frame:
         time_ns: simulated time.
         stage: name of the stage.
         temperature_K, relative_permittivity: of the environment; NaN where nobody said.
-        energies: potential energies, kJ/mol.
+        energies: potential energies by name (steric, electrostatic, wall, field, total), kJ/mol.
     """
 
     system: System
@@ -212,7 +213,9 @@ def _stored(frame: Frame) -> gsd.hoomd.Frame:
         "temperature_K": np.array([frame.temperature_K]),
         "relative_permittivity": np.array([frame.relative_permittivity]),
         "box_nm": system.box,
-    } | {_ENERGY + name: np.array([energy]) for name, energy in frame.energies.items()}
+    }
+    for name in _ENERGIES:  # GSD wants every quantity that a later frame logs in frame 0, too
+        stored.log[_ENERGY + name] = np.array([frame.energies.get(name, np.nan)])
     return stored
 
 

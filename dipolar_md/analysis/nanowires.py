@@ -17,8 +17,8 @@ from dipolar_md.analysis.chains import (
 )
 from dipolar_md.analysis.structure import nematic_order, polar_order
 from dipolar_md.errors import InputError
+from dipolar_md.model.outlook import contact_coupling
 from dipolar_md.model.system import System
-from dipolar_md.theory import dipolar_coupling, dipole_energy_scale
 from dipolar_md.trajectory import Frame
 
 Floats = NDArray[np.float64]
@@ -168,9 +168,8 @@ class NanowireStatistics:
 def _named(key: str, estimate: Estimate | None) -> dict[str, float | None]:
     if estimate is None:
         return {key: None}
-    return {key: estimate.value} | (
-        {} if estimate.error is None else {f"{key}_err": estimate.error}
-    )
+    table: dict[str, float | None] = {key: estimate.value}
+    return table if estimate.error is None else table | {f"{key}_err": estimate.error}
 
 
 class Growth(NamedTuple):
@@ -195,7 +194,9 @@ def growth(trajectory: Sequence[Frame], criterion: str = DEFAULT_CRITERION) -> G
         for frame in trajectory
     ]
     columns = np.array(rows, dtype=np.float64).reshape(-1, 4).T
-    return Growth(*columns, stage=tuple(frame.stage for frame in trajectory))
+    time, length, permittivity, concentration = columns
+    stages = tuple(frame.stage for frame in trajectory)
+    return Growth(time, length, permittivity, concentration, stages)
 
 
 def analysis_window(trajectory: Sequence[Frame], discard: float = 0.5) -> range:
@@ -300,21 +301,28 @@ def nanowire_statistics(
 
 
 def _coupling(system: System, relative_permittivity: float, temperature_K: float) -> float:
-    if not np.isfinite(relative_permittivity) or not np.isfinite(temperature_K):
-        return float("nan")
-    couplings = [
-        float(
-            dipolar_coupling(
-                dipole_energy_scale(
-                    body.dipole_magnitude_e_nm, relative_permittivity=relative_permittivity
-                ),
-                body.axial_contact_nm,
-                temperature_K,
-            )
-        )
-        for body in system.bodies
-    ]
+    if not (relative_permittivity > 0 and temperature_K > 0):
+        return float("nan")  # a frame of plain arrays, without an environment
+    couplings = [contact_coupling(b, relative_permittivity, temperature_K) for b in system.bodies]
     return float(system.per_cluster(couplings).mean())
+
+
+def energy_minimum(reduced_energies: ArrayLike) -> float | None:
+    """Return the emptiest pair energy between bonded and unbonded pairs, in contact energies.
+
+    The minimum of a smoothed histogram between its bonded peak (below -0.5) and -0.05; None where
+    there are too few pairs to tell, or no minimum inside.
+    """
+    edges = np.linspace(-1.5, 0.0, 61)
+    counts, _ = np.histogram(np.asarray(reduced_energies), edges)
+    centres = (edges[1:] + edges[:-1]) / 2
+    if counts[centres < -0.5].sum() < 200:
+        return None
+    smooth = np.convolve(counts, np.ones(5) / 5, mode="same")
+    peak = int(np.argmax(np.where(centres < -0.5, smooth, 0)))
+    last = int(np.searchsorted(centres, -0.05))
+    lowest = peak + int(np.argmin(smooth[peak:last]))
+    return float(centres[lowest]) if peak < lowest < last - 1 else None
 
 
 def _over(series: list[float]) -> Estimate | None:
@@ -354,8 +362,7 @@ def persistence_length_nm(graphs: Sequence[ChainGraph], fewest: int = 50) -> flo
         usable += 1
     if usable == 1:
         return None
-    k = np.arange(1, usable)
-    s = k * float(np.concatenate(spacing).mean())
+    s = np.arange(1, usable) * float(np.concatenate(spacing).mean())
     decay = -np.log(np.minimum(correlation[1:usable], 1.0))
     slope = float((counts[1:usable] * s * decay).sum() / (counts[1:usable] * s**2).sum())
     return 1 / slope if slope > 0 else None

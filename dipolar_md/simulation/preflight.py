@@ -9,6 +9,7 @@ from dipolar_md import theory
 from dipolar_md.engines import Environment
 from dipolar_md.errors import InputError
 from dipolar_md.model.body import Body
+from dipolar_md.model.outlook import contact_coupling, expected_mean_length
 from dipolar_md.simulation.recipe import Recipe
 from dipolar_md.units import MILLIMOLAR
 
@@ -36,31 +37,6 @@ class StageOutlook(NamedTuple):
     volume_fraction: float
     coupling: float
     expected_mean_length: float
-
-
-def expected_mean_length(body: Body, environment: Environment) -> float:
-    """Return the mean chain length that ideal association expects of one kind of body.
-
-    A rough guide (`theory.bonding_volume`): chains without rings, branches or interaction.
-    """
-    bonding = theory.bonding_volume(
-        body.sites[0].sigma_nm,
-        body.sites[0].epsilon_kJ_mol,
-        theory.dipole_energy_scale(
-            body.dipole_magnitude_e_nm, relative_permittivity=environment.relative_permittivity
-        ),
-        environment.temperature_K,
-    )
-    density = environment.concentration_mM * MILLIMOLAR
-    return float(theory.association_mean_length(density, bonding))
-
-
-def contact_coupling(body: Body, environment: Environment) -> float:
-    """Return λ = μ²/(4πε₀ε_r r³ kT) at the axial contact."""
-    scale = theory.dipole_energy_scale(
-        body.dipole_magnitude_e_nm, relative_permittivity=environment.relative_permittivity
-    )
-    return float(theory.dipolar_coupling(scale, body.axial_contact_nm, environment.temperature_K))
 
 
 def preflight(recipe: Recipe) -> list[StageOutlook]:
@@ -93,7 +69,8 @@ def preflight(recipe: Recipe) -> list[StageOutlook]:
                 )
         for body in counts:
             _check_time_step(recipe, body, stage.frictions_of(body))
-        strongest = max(counts, key=lambda body: contact_coupling(body, stage.end))
+        temperature, permittivity, concentration = stage.end
+        strongest = max(counts, key=lambda b: contact_coupling(b, permittivity, temperature))
         outlooks.append(
             StageOutlook(
                 stage.name,
@@ -101,8 +78,8 @@ def preflight(recipe: Recipe) -> list[StageOutlook]:
                 stage.end,
                 edge,
                 fraction,
-                contact_coupling(strongest, stage.end),
-                expected_mean_length(strongest, stage.end),
+                contact_coupling(strongest, permittivity, temperature),
+                expected_mean_length(strongest, permittivity, temperature, concentration),
             )
         )
     return outlooks

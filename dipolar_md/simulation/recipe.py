@@ -157,9 +157,7 @@ class Recipe(Parameters):
         return tomli_w.dumps(self.model_dump(exclude_none=True))
 
 
-def load_recipe(
-    name: str | Path | Recipe, overrides: Mapping[str, Any] | None = None
-) -> Recipe:
+def load_recipe(name: str | Path | Recipe, overrides: Mapping[str, Any] | None = None) -> Recipe:
     """Return a recipe by shipped name or file, with overrides applied.
 
     Args:

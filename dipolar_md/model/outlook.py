@@ -1,0 +1,109 @@
+"""What theory says of a cluster before any simulation: couplings, energies, expected lengths."""
+
+from typing import NamedTuple
+
+from dipolar_md import theory
+from dipolar_md.model.body import Body, coarse_grain
+from dipolar_md.model.cluster import Cluster, load_solvent
+from dipolar_md.parameters import parameter_names
+from dipolar_md.units import MILLIMOLAR, REFERENCE_TEMPERATURE_K, thermal_energy
+
+
+def contact_coupling(body: Body, relative_permittivity: float, temperature_K: float) -> float:
+    """Return λ = μ²/(4πε₀ε_r r³ kT) at the axial contact r."""
+    scale = theory.dipole_energy_scale(
+        body.dipole_magnitude_e_nm, relative_permittivity=relative_permittivity
+    )
+    return float(theory.dipolar_coupling(scale, body.axial_contact_nm, temperature_K))
+
+
+def expected_mean_length(
+    body: Body, relative_permittivity: float, temperature_K: float, concentration_mM: float
+) -> float:
+    """Return the mean chain length that ideal association expects of one kind of body.
+
+    A rough guide (`theory.bonding_volume`): linear chains without rings, branches or interaction.
+    """
+    bonding = theory.bonding_volume(
+        body.sites[0].sigma_nm,
+        body.sites[0].epsilon_kJ_mol,
+        theory.dipole_energy_scale(
+            body.dipole_magnitude_e_nm, relative_permittivity=relative_permittivity
+        ),
+        temperature_K,
+    )
+    return float(theory.association_mean_length(concentration_mM * MILLIMOLAR, bonding))
+
+
+class SolventOutlook(NamedTuple):
+    """λ at contact and expected mean chain length of a cluster in one medium."""
+
+    solvent: str
+    relative_permittivity: float
+    coupling: float
+    expected_mean_length: float
+
+
+class Outlook(NamedTuple):
+    """What theory says of a cluster at 298.15 K.
+
+    Attributes:
+        cluster: the cluster.
+        body: its sphere.
+        charge_separation_nm: d of the two-charge equivalent ±q, q·d = μ.
+        contact_energy_kJ_mol: point dipoles head to tail at the axial contact in vacuum (negative).
+        contact_energy_kT: the same in kT.
+        two_charge_energy_kJ_mol: the two-charge equivalents at the same distance.
+        concentration_mM: at which the lengths are expected.
+        solvents: one outlook per medium.
+    """
+
+    cluster: Cluster
+    body: Body
+    charge_separation_nm: float
+    contact_energy_kJ_mol: float
+    contact_energy_kT: float
+    two_charge_energy_kJ_mol: float
+    concentration_mM: float
+    solvents: tuple[SolventOutlook, ...]
+
+
+def describe(
+    cluster: Cluster, concentration_mM: float = 10.0, solvents: list[str] | None = None
+) -> Outlook:
+    """Return what theory says of a cluster, without any simulation.
+
+    Args:
+        cluster: the cluster.
+        concentration_mM: for the expected mean chain lengths.
+        solvents: names or files, default all shipped media.
+
+    Raises:
+        InputError: an unknown solvent, or a concentration that is not positive.
+    """
+    body = coarse_grain(cluster)
+    contact, charge = body.axial_contact_nm, cluster.hemisphere_charge_e.value
+    temperature = REFERENCE_TEMPERATURE_K
+    energy = float(theory.head_to_tail_energy(cluster.dipole_e_nm, contact))
+    media = [load_solvent(name) for name in (solvents or parameter_names("solvents"))]
+    rows = [
+        SolventOutlook(
+            medium.title,
+            eps := medium.relative_permittivity.value,
+            contact_coupling(body, eps, temperature),
+            expected_mean_length(body, eps, temperature, concentration_mM),
+        )
+        for medium in media
+    ]
+    return Outlook(
+        cluster=cluster,
+        body=body,
+        charge_separation_nm=float(theory.charge_separation(cluster.dipole_e_nm, charge)),
+        contact_energy_kJ_mol=energy,
+        contact_energy_kT=energy / thermal_energy(temperature),
+        two_charge_energy_kJ_mol=float(
+            theory.two_charge_head_to_tail_energy(cluster.dipole_e_nm, charge, contact)
+        ),
+        concentration_mM=concentration_mM,
+        solvents=tuple(sorted(rows, key=lambda row: row.relative_permittivity)),
+    )

@@ -1,0 +1,243 @@
+"""What a run leaves for people: `summary.json`, `chains.csv` and figures."""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dipolar_md.analysis.chains import find_chains
+from dipolar_md.analysis.nanowires import (
+    ChainRow,
+    Growth,
+    NanowireStatistics,
+    energy_minimum,
+    growth,
+    nanowire_statistics,
+)
+from dipolar_md.analysis.reference import Comparison, Reference, compare, load_reference
+from dipolar_md.errors import RunDirectoryError
+from dipolar_md.model.body import Body
+from dipolar_md.model.outlook import Outlook, expected_mean_length
+from dipolar_md.simulation.assembly import Run
+from dipolar_md.trajectory import Frame
+from dipolar_md.units import REFERENCE_TEMPERATURE_K
+
+
+class Analysis(NamedTuple):
+    """What `analyze` found and where it was written."""
+
+    statistics: NanowireStatistics
+    comparison: Comparison | None
+    expected_mean_length: float | None
+    summary: dict[str, Any]
+    figures: tuple[Path, ...]
+
+
+def analyze(
+    run: Run | str | Path,
+    reference: str | Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Analysis:
+    """Analyse a run and write `summary.json`, `chains.csv` and `figures/*.png` into it.
+
+    Args:
+        run: a run or its directory.
+        reference: name or file to compare with, default the recipe's.
+        progress: called with (frames done, frames in all).
+
+    Raises:
+        InputError: no run there, no frames, or an unknown reference.
+        RunDirectoryError: the directory can't be written.
+    """
+    run = run if isinstance(run, Run) else Run(Path(run))
+    trajectory = run.trajectory
+    name = reference or run.recipe.reference
+    loaded = load_reference(name) if name else None
+    statistics = nanowire_statistics(trajectory, progress=progress)
+    comparison = compare(statistics, loaded) if loaded else None
+    last = trajectory[-1]
+    expected = None
+    if len(last.system.bodies) == 1:
+        expected = expected_mean_length(
+            last.system.bodies[0],
+            last.relative_permittivity,
+            last.temperature_K,
+            last.system.concentration_mM,
+        )
+    summary = {
+        **statistics.summary(),
+        "engine": run.manifest["sessions"][-1]["engine"],
+        "seed": run.recipe.seed,
+        "finished": run.finished,
+        "expected_mean_chain_length": expected,
+        "pair_energy_minimum": energy_minimum(statistics.reduced_energies),
+        "reference": comparison.summary() if comparison else None,
+    }
+    band = loaded.quantity("spacing_nm") if loaded else None
+    if band and band.low and band.high:
+        fraction = statistics.spacing_fraction(band.low, band.high)
+        summary["spacing_nm"]["fraction_in_reference"] = fraction
+    else:
+        summary["spacing_nm"]["fraction_in_reference"] = None
+    try:
+        _write(run.path / "summary.json", (json.dumps(summary, indent=2) + "\n").encode())
+        _write(run.path / "chains.csv", _table(statistics.chains))
+        figures = _draw(run, last, statistics, growth(trajectory), expected, loaded)
+    except OSError as error:
+        raise RunDirectoryError(f"{run.path}: can't be written: {error}") from error
+    return Analysis(statistics, comparison, expected, summary, figures)
+
+
+def _draw(
+    run: Run,
+    last: Frame,
+    statistics: NanowireStatistics,
+    course: Growth,
+    expected: float | None,
+    reference: Reference | None,
+) -> tuple[Path, ...]:
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    from dipolar_md import plots
+
+    folder = run.path / "figures"
+    folder.mkdir(exist_ok=True)
+    graph = find_chains(last)
+    bodies = last.system.bodies
+    contact = max(body.axial_contact_nm for body in bodies)
+    spacing = reference.quantity("spacing_nm") if reference else None
+    band = (spacing.low, spacing.high) if spacing and spacing.low and spacing.high else None
+    paths = []
+
+    def save(figure: Figure, name: str) -> None:
+        picture = io.BytesIO()
+        figure.savefig(picture, format="png")
+        _write(folder / name, picture.getvalue())
+        paths.append(folder / name)
+
+    with rc_context(plots.STYLE):
+        figure = Figure(figsize=(3.35, 3.1))
+        plots.draw_film(
+            figure.add_subplot(),
+            last.system.positions,
+            last.system.box,
+            graph.sizes[graph.labels],
+            graph.bonds,
+            contact,
+        )
+        save(figure, "film.png")
+        figure = Figure()
+        plots.draw_length_distribution(
+            figure.add_subplot(),
+            statistics.sizes,
+            statistics.n_frames,
+            statistics.mean_chain_length.value,
+            expected,
+        )
+        save(figure, "chain_lengths.png")
+        figure = Figure()
+        plots.draw_spacing(
+            figure.add_subplot(),
+            statistics.spacings_nm,
+            band,
+            _marks(bodies),
+            contact,
+        )
+        save(figure, "spacing.png")
+        figure = Figure(figsize=(3.35, 3.4))
+        plots.draw_growth(
+            list(figure.subplots(2, sharex=True, height_ratios=[3, 2])),
+            course.time_ns,
+            course.mean_length,
+            relative_permittivity=course.relative_permittivity,
+            concentration_mM=course.concentration_mM,
+            stages=_stages(course),
+        )
+        save(figure, "growth.png")
+        figure = Figure()
+        plots.draw_pair_energy(
+            figure.add_subplot(),
+            statistics.reduced_energies,
+            minimum=energy_minimum(statistics.reduced_energies),
+        )
+        save(figure, "pair_energy.png")
+    return tuple(paths)
+
+
+def draw_outlook(outlook: Outlook, path: Path) -> Path:
+    """Draw expected mean length against concentration in each medium; return the PNG's path.
+
+    Raises:
+        RunDirectoryError: the file can't be written.
+    """
+    concentrations = np.geomspace(0.1, 200, 60)
+    curves = {
+        f"{row.solvent} (ε_r {row.relative_permittivity:g})": [
+            expected_mean_length(
+                outlook.body, row.relative_permittivity, REFERENCE_TEMPERATURE_K, float(c)
+            )
+            for c in concentrations
+        ]
+        for row in outlook.solvents
+    }
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    from dipolar_md import plots
+
+    with rc_context(plots.STYLE):
+        figure = Figure()
+        plots.draw_expectation(figure.add_subplot(), concentrations, curves)
+        picture = io.BytesIO()
+        figure.savefig(picture, format="png")
+    try:
+        _write(path, picture.getvalue())
+    except OSError as error:
+        raise RunDirectoryError(f"{path}: can't be written: {error}") from error
+    return path
+
+
+def _marks(bodies: Sequence[Body]) -> dict[str, float]:
+    """Return the crystal's spacings where the shipped crystal is of these clusters."""
+    crystal = load_reference("crystal-r-au-cu")
+    if not {body.name for body in bodies} <= set(crystal.clusters):
+        return {}
+    names = {"spacing_nm": "crystal c", "lateral_spacing_nm": "crystal b"}
+    return {
+        label: quantity.value
+        for key, label in names.items()
+        if (quantity := crystal.quantity(key)) and quantity.value
+    }
+
+
+def _stages(course: Growth) -> list[tuple[str, float, float]]:
+    """Return (name, start, end) in ns of each stretch of frames of one stage."""
+    stages: list[tuple[str, float, float]] = []
+    for time, name in zip(course.time_ns, course.stage, strict=True):
+        if stages and stages[-1][0] == name:
+            stages[-1] = (name, stages[-1][1], float(time))
+        else:
+            stages.append((name, stages[-1][2] if stages else float(time), float(time)))
+    return stages
+
+
+def _table(rows: Sequence[ChainRow]) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(ChainRow._fields)
+    for row in rows:
+        writer.writerow([f"{cell:.6g}" if isinstance(cell, float) else cell for cell in row])
+    return text.getvalue().encode()
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a file under a temporary name and rename it."""
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_bytes(data)
+    os.replace(temporary, path)
