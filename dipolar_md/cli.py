@@ -136,7 +136,7 @@ def describe(
     )
     for row in outlook.solvents:
         media.add_row(
-            row.solvent,
+            row.title,
             f"{row.relative_permittivity:g}",
             f"{row.coupling:.2f}",
             f"{row.expected_mean_length:.3g}",

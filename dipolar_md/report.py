@@ -150,7 +150,7 @@ def _draw(
             contact,
         )
         save(figure, "spacing.png")
-        figure = Figure(figsize=(3.35, 3.4))
+        figure = Figure(figsize=(3.35, 2.9))
         plots.draw_growth(
             list(figure.subplots(2, sharex=True, height_ratios=[3, 2])),
             course.time_ns,
@@ -178,7 +178,7 @@ def draw_outlook(outlook: Outlook, path: Path) -> Path:
     """
     concentrations = np.geomspace(0.1, 200, 60)
     curves = {
-        f"{row.solvent} (ε_r {row.relative_permittivity:g})": [
+        f"{row.name}, $\\varepsilon_r$ {row.relative_permittivity:.3g}": [
             expected_mean_length(
                 outlook.body, row.relative_permittivity, REFERENCE_TEMPERATURE_K, float(c)
             )
@@ -192,7 +192,7 @@ def draw_outlook(outlook: Outlook, path: Path) -> Path:
     from dipolar_md import plots
 
     with rc_context(plots.STYLE):
-        figure = Figure()
+        figure = Figure(figsize=(3.35, 3.0))
         plots.draw_expectation(figure.add_subplot(), concentrations, curves)
         picture = io.BytesIO()
         figure.savefig(picture, format="png")

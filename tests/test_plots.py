@@ -241,6 +241,7 @@ def test_length_distribution_of_monomers(figure, expected):
     assert density[0] == 1
     assert edges[:2] == pytest.approx([0.5, 1.5])
     assert "simulation, 1 frame" in labels(ax)
+    assert (line(ax, "same mean").get_ydata() > 0).all()  # p(2) = 0 would break the line off
     low, high = ax.get_ylim()
     assert low < 1 / (expected or 1) < high
 
@@ -349,10 +350,13 @@ def test_growth_at_constant_permittivity_is_linear(figure):
 
 
 def test_growth_names_short_stages_aslant_and_skips_empty_ones(figure):
-    stages = [("minimise", 0, 0), ("concentrate", 0, 20), ("evaporate", 20, 40), ("dry", 40, 300)]
+    stages = [("minimise", 0, 0), ("solution", 0, 20), ("concentrate", 20, 40)]
+    stages += [("evaporate", 40, 60), ("dry", 60, 300)]
     upper, lower = figure.subplots(2, sharex=True)
     plots.draw_growth((upper, lower), TIME, TIME + 1, relative_permittivity=RAMP, stages=stages)
-    assert set(texts(upper)) == {"concentrate", "evaporate", "dry"}
+    assert set(texts(upper)) == {"solution", "concentrate", "evaporate", "dry"}
+    shades = sorted(patch.get_x() for patch in lower.patches)
+    assert shades == [0, 40]  # the last stage, the one to be read, is always clear
     assert {text.get_rotation() for text in upper.texts} == {40}
     assert upper.get_xlim() == (0, 400)  # no frame is hidden
 

@@ -1,8 +1,8 @@
 """Bonds and the chain graph of one frame.
 
 Two clusters are bonded where their dipole energy is below a fraction (default ½) of the contact
-energy -2μ_iμ_j/4πε₀ε_r r_c³ (head to tail) and they are nearer than 1.5 contacts; the contact r_c of
-a pair is the mean of its axial contacts. The ratio doesn't depend on the permittivity. Chains are
+energy -2μ_iμ_j/4πε₀ε_r r_c³ (head to tail) and they are nearer than 1.5 contacts; the contact r_c
+of a pair is the mean of its axial contacts. The ratio doesn't depend on the permittivity. Chains are
 the connected components; they are unwrapped along their bonds, never by periodic means.
 """
 
@@ -249,7 +249,7 @@ def _adjacency(pairs: Integers, weights: Floats, n: int) -> csr_array:
 def _unwrapped(
     system: System, bonds: Integers, steps: Floats, graph: csr_array, labels: Integers
 ) -> tuple[Floats, NDArray[np.bool_]]:
-    """Return positions (N, 3) unwrapped along the bonds; whether each bond closes without a jump."""
+    """Return positions (N, 3) unwrapped along the bonds; whether each bond closes smoothly."""
     n = len(system)
     positions = system.positions.copy()
     matrix = coo_array(

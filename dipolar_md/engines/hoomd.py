@@ -32,6 +32,7 @@ from dipolar_md.units import thermal_energy
 
 _OLDEST = {"cpu": (4, 8), "gpu": (5, 0)}  # before 5.0 aniso.Dipole has a race on the GPU
 _FIRST_UNKNOWN = (8,)
+_TRIALS, _TRIAL_STEPS = 4, 100  # neighbour-list buffers that the tuner tries
 _BROKEN = {"5.3.0": "crashes with a segmentation fault"}
 
 
@@ -129,21 +130,15 @@ class HoomdEngine:
         now = stage.environment(stage.first_step)
         edge = float(scaled_box(system, now.concentration_mM)[:3].min())
         widest = min(0.5 * interactions.cutoff_nm, 0.99 * (edge / 2 - interactions.cutoff_nm))
-        skin = 0.2 * widest
-        model = _Model(self.device, system, interactions, skin, stage.time_step_ps)
+        model = _Model(self.device, system, interactions, 0.2 * widest, stage.time_step_ps)
         model.integrate(system, stage)
         model.set_environment(stage, stage.first_step, system)
+        trigger = hoomd.trigger.Periodic(_TRIAL_STEPS)
         tuner = hoomd.md.tune.NeighborListBuffer.with_grid(
-            trigger=hoomd.trigger.Periodic(100),
-            nlist=model.neighbours,
-            maximum_buffer=widest,
-            minimum_buffer=0.1 * widest,
+            trigger, model.neighbours, maximum_buffer=widest, n_bins=_TRIALS
         )
         model.simulation.operations.tuners.append(tuner)
-        for _ in range(10):
-            model.simulation.run(100)
-            if tuner.tuned:
-                break
+        model.simulation.run((_TRIALS + 4) * _TRIAL_STEPS)  # it measures within one run only
         return float(model.neighbours.buffer)
 
 

@@ -38,7 +38,8 @@ def expected_mean_length(
 class SolventOutlook(NamedTuple):
     """λ at contact and expected mean chain length of a cluster in one medium."""
 
-    solvent: str
+    name: str
+    title: str
     relative_permittivity: float
     coupling: float
     expected_mean_length: float
@@ -88,6 +89,7 @@ def describe(
     media = [load_solvent(name) for name in (solvents or parameter_names("solvents"))]
     rows = [
         SolventOutlook(
+            medium.name,
             medium.title,
             eps := medium.relative_permittivity.value,
             contact_coupling(body, eps, temperature),
