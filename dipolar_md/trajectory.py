@@ -117,10 +117,11 @@ class Trajectory(Sequence[Frame]):
     def steps(self) -> list[int]:
         """Simulation step of each frame, without reading the frames."""
         handle = self._file.file
-        steps = []
+        steps: list[int] = []
         for i in range(len(self)):
             found = handle.chunk_exists(frame=i, name="configuration/step")
-            steps.append(int(handle.read_chunk(i, "configuration/step")[0]) if found else 0)
+            first = steps[0] if steps else 0  # GSD leaves out what equals frame 0
+            steps.append(int(handle.read_chunk(i, "configuration/step")[0]) if found else first)
         return steps
 
     def _frame(self, stored: Any) -> Frame:

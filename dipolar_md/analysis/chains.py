@@ -2,8 +2,8 @@
 
 Two clusters are bonded where their dipole energy is below a fraction (default ½) of the contact
 energy -2μ_iμ_j/4πε₀ε_r r_c³ (head to tail) and they are nearer than 1.5 contacts; the contact r_c
-of a pair is the mean of its axial contacts. The ratio doesn't depend on the permittivity. Chains are
-the connected components; they are unwrapped along their bonds, never by periodic means.
+of a pair is the mean of its axial contacts. The ratio doesn't depend on the permittivity. Chains
+are the connected components; they are unwrapped along their bonds, never by periodic means.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import breadth_first_order, connected_components, dijkstra
 
 from dipolar_md.errors import InputError
-from dipolar_md.model.system import System, wrap
+from dipolar_md.model.system import System, cell_matrix, wrap
 from dipolar_md.trajectory import Frame
 
 Floats = NDArray[np.float64]
@@ -90,9 +90,11 @@ def find_neighbours(frame: Frame | System) -> Neighbours:
     magnitude = system.per_cluster([body.dipole_magnitude_e_nm for body in system.bodies])
     reach = max(REACH * float(contact.max()), 1.3 * float(sigma.max()))
     box = freud.box.Box(*system.box)
-    if 2 * reach > min(box.Lx, box.Ly, box.Lz):
+    width = 1 / np.linalg.norm(np.linalg.inv(cell_matrix(system.box)), axis=1).max()
+    if 2 * reach >= (1 - 1e-6) * width:  # freud compares in single precision
         raise InputError(
-            f"box of {system.box[:3].min():.4g} nm is too small to find bonds up to {reach:.4g} nm"
+            f"box of {width:.4g} nm (between its faces) is too small to find bonds up to "
+            f"{reach:.4g} nm"
         )
     found = freud.locality.AABBQuery(box, system.positions).query(
         system.positions, {"r_max": reach, "exclude_ii": True}
@@ -128,7 +130,7 @@ class ChainGraph:
         sizes: (C,) clusters in each chain.
         kinds: C strings: `monomer`, `linear`, `ring`, `branched` or `percolating`.
         contour_nm: (C,) length along the bonds: of a ring its circumference, else of the longest
-            shortest path; 0 for a monomer. Of a percolating chain it is a lower bound.
+            shortest path; 0 for a monomer. Of a percolating or looped chain it is a lower bound.
         end_to_end_nm: (C,) straight distance between the ends of that path; 0 for monomers, rings.
         bonds: (B, 2) bonded clusters.
         spacings_nm: (B,) their distances.

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from dipolar_md.engines import (
+    Environment,
     Evaluation,
     Finding,
     Floats,
@@ -149,6 +150,8 @@ class LammpsEngine:
                 if stage.ramps or pre == "yes":
                     _set_environment(lmp, now, scaled_box(current, now.concentration_mM))
                     pre = "yes"
+                if stage.start.temperature_K != stage.end.temperature_K:
+                    _set_bath(lmp, system, stage, done)
                 lmp.command(f"run {todo} pre {pre} post no")
                 pre = "no"
                 energies = _energies(lmp)
@@ -231,7 +234,6 @@ def _build(lmp: Any, system: System, interactions: Interactions, skin: float) ->
         )
     lmp.commands_list(
         [
-            f"variable kT internal {interactions.kT:.17g}",
             f"dielectric {interactions.relative_permittivity:.17g}",
             f"neighbor {skin:.17g} bin",
             "neigh_modify every 1 delay 0 check yes",
@@ -247,25 +249,34 @@ def _integrate(lmp: Any, system: System, stage: Stage) -> None:
     """Add the integrator and, for Langevin dynamics, friction and noise."""
     lmp.command(f"timestep {stage.time_step_ps:.17g}")
     lmp.command("fix move all nve/sphere update dipole/dlm")
+    _set_bath(lmp, system, stage, stage.first_step)
+
+
+def _set_bath(lmp: Any, system: System, stage: Stage, step: int) -> None:
+    """Add friction and noise at the temperature of a step, or replace them.
+
+    A temperature given as a variable would have LAMMPS tally energies at every step.
+    """
     if stage.integrator == "nve":
         return
+    kT = thermal_energy(stage.environment(step).temperature_K)
     times = [body.mass_Da / stage.frictions_of(body)[0] for body in system.bodies]
     scales = " ".join(f"scale {i + 1} {t / times[0]:.17g}" for i, t in enumerate(times))
-    seed = np.random.SeedSequence((stage.seed, stage.first_step)).generate_state(1)[0]
+    seed = np.random.SeedSequence((stage.seed, step)).generate_state(1)[0]
     lmp.command(
-        f"fix bath all langevin v_kT 1.0 {times[0]:.17g} {1 + seed % 900_000_000} "
+        f"fix bath all langevin {kT:.17g} {kT:.17g} {times[0]:.17g} {1 + seed % 900_000_000} "
         f"omega yes {scales}"
     )
 
 
-def _set_environment(lmp: Any, environment: Any, box: Floats) -> None:
+def _set_environment(lmp: Any, environment: Environment, box: Floats) -> None:
+    """Scale the box affinely and set the permittivity."""
     half = box[:3] / 2
     bounds = " ".join(
         f"{axis} final {-h:.17g} {h:.17g}" for axis, h in zip("xyz", half, strict=True)
     )
     lmp.command(f"change_box all {bounds} remap units box")
     lmp.command(f"dielectric {environment.relative_permittivity:.17g}")
-    lmp.set_internal_variable("kT", thermal_energy(environment.temperature_K))
 
 
 def _energies(lmp: Any) -> dict[str, float]:

@@ -95,12 +95,12 @@ class System:
         if q.ndim != 2 or q.shape[1:] != (4,):
             raise InputError(f"orientations must have shape (N, 4) (found {q.shape})")
         norms = np.linalg.norm(q, axis=1, keepdims=True)
-        if not (norms > 0).all():
+        if not ((norms > 0) & np.isfinite(norms)).all():
             raise InputError("orientations must be finite and not zero")
         still = np.zeros_like(x)
-        return cls(
+        checked = cls(
             box=edges,
-            positions=wrap(x, edges) if x.ndim == 2 and x.shape[1:] == (3,) else x,
+            positions=x,
             orientations=q / norms,
             types=np.zeros(len(x), np.int64) if types is None else np.asarray(types, np.int64),
             bodies=(bodies,) if isinstance(bodies, Body) else tuple(bodies),
@@ -109,6 +109,7 @@ class System:
             if angular_velocities is None
             else np.asarray(angular_velocities, np.float64),
         )
+        return replace(checked, positions=wrap(x, edges))
 
     def __len__(self) -> int:
         return len(self.positions)
