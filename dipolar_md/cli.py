@@ -105,10 +105,10 @@ def describe(
 
     outlook = dm.describe(dm.load_cluster(cluster), concentration_mM, solvent)
     c, body = outlook.cluster, outlook.body
-    table = _table(_escape(c.title), "quantity", "value", "status", "")
+    table = _table(c.title, "quantity", "value", "status", "")
     site = body.sites[0]
     for name, value, status in (
-        ("mass", f"{c.mass_Da:.1f} Da", "computed from the formula"),
+        ("mass", f"{c.mass_Da:.1f} Da", "from the formula"),
         ("dipole", f"{c.dipole_D.value:g} D = {c.dipole_e_nm:.4f} e nm", c.dipole_D.status),
         (
             "two-charge equivalent",
@@ -117,14 +117,14 @@ def describe(
         ),
         ("axial contact", f"{body.axial_contact_nm:g} nm", c.axial_contact_nm.status),
         ("lateral contact", f"{c.lateral_contact_nm.value:g} nm", c.lateral_contact_nm.status),
-        ("steric diameter σ (WCA)", f"{site.sigma_nm:.4f} nm", "solved for the axial contact"),
+        ("steric diameter σ (WCA)", f"{site.sigma_nm:.4f} nm", "solved for the contact"),
         (
-            "attraction at contact, head to tail",
+            "attraction at contact",
             f"{-outlook.contact_energy_kJ_mol:.1f} kJ/mol = {-outlook.contact_energy_kT:.1f} kT",
-            "point dipoles, vacuum",
+            "head to tail, vacuum",
         ),
         (
-            "the same for the two-charge equivalent",
+            "  with two charges each",
             f"{-outlook.two_charge_energy_kJ_mol:.1f} kJ/mol",
             "vacuum",
         ),
@@ -136,7 +136,7 @@ def describe(
     )
     for row in outlook.solvents:
         media.add_row(
-            row.title,
+            _escape(row.title),
             f"{row.relative_permittivity:g}",
             f"{row.coupling:.2f}",
             f"{row.expected_mean_length:.3g}",
@@ -144,7 +144,7 @@ def describe(
     out.print(media)
     out.print(
         "Mean length: clusters per chain expected from ideal association theory, a rough guide to "
-        "equilibrium,\nnot a simulation. Chains need λ of about 3 to 4 or more."
+        "equilibrium, not a simulation. Chains need λ of about 3 to 4 or more."
     )
     if plot:
         out.print(f"drawn: {dm.draw_outlook(outlook, Path(f'{c.name}-expectation.png'))}")
@@ -189,7 +189,7 @@ def assemble(
     _print_preflight(resolved)
     if preflight:
         return
-    with _assembly_progress() as show:
+    with _assembly_progress() as (show, ran):
         run = dm.assemble(
             resolved,
             out_dir,
@@ -198,8 +198,10 @@ def assemble(
             threads=threads,
             progress=show,
         )
-    session = run.manifest["sessions"][-1]
-    out.print(f"engine: {_escape(session['reason'])}")
+    if ran():
+        out.print(f"engine: {_escape(run.manifest['sessions'][-1]['reason'])}")
+    elif run.finished:
+        out.print(f"{_escape(str(run.path))} was finished before: nothing to run.")
     if not run.finished:
         err.print(f"interrupted; repeat the command to continue {_escape(str(run.path))}")
         raise typer.Exit(130)
@@ -279,10 +281,15 @@ def _table(title: str, *columns: str) -> Any:
     from rich.table import Table
 
     table = Table(
-        title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD
+        title=_escape(title) or None,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
     )
     for column in columns:
-        table.add_column(column)
+        table.add_column(column, no_wrap=column == columns[0])
     return table
 
 
@@ -290,7 +297,7 @@ def _print_preflight(recipe: Any) -> None:
     import dipolar_md as dm
 
     table = _table(
-        _escape(recipe.title), "stage", "ns", "steps", "mM", "ε_r", "T / K", "box / nm", "λ", "expected n̄"
+        recipe.title, "stage", "ns", "steps", "mM", "ε_r", "T / K", "box / nm", "λ", "expected n̄"
     )
     for stage in dm.preflight(recipe):
         t, eps, c = stage.environment
@@ -314,7 +321,10 @@ def _print_preflight(recipe: Any) -> None:
 
 @contextmanager
 def _assembly_progress() -> Iterator[Any]:
-    """Show a live bar: stage, steps/s, time left, mean chain length so far."""
+    """Show a live bar; yield what feeds it and whether it was fed.
+
+    Stage, part done, steps/s, time left, mean chain length so far.
+    """
     from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
@@ -334,6 +344,7 @@ def _assembly_progress() -> Iterator[Any]:
     looked = [0.0]
 
     def show(progress: "Progress") -> None:
+        bar.start()
         fields: dict[str, Any] = {"rate": progress.steps_per_second}
         if time.monotonic() - looked[0] > 1.0:
             system = progress.read()
@@ -347,8 +358,10 @@ def _assembly_progress() -> Iterator[Any]:
             **fields,
         )
 
-    with bar:
-        yield show
+    try:
+        yield show, lambda: bar.tasks[task].completed > 0
+    finally:
+        bar.stop()
 
 
 def _analyzed(run: "Run", reference: str | None) -> "Analysis":
@@ -427,13 +440,13 @@ def _print_comparison(comparison: "Comparison") -> None:
     from dipolar_md.analysis.nanowires import Estimate
 
     names = {
-        "spacing_nm": "spacing of neighbours, median",
-        "contour_length_nm": "wire length, mean contour",
+        "spacing_nm": "spacing, median",
+        "contour_length_nm": "wire length, mean",
         "core_diameter_nm": "core diameter",
         "lateral_spacing_nm": "lateral spacing",
     }
     table = _table(
-        f"Beside {_escape(comparison.reference.title)}", "quantity", "simulation", "reference", "verdict", ""
+        f"Beside {comparison.reference.title}", "quantity", "simulation", "reference", "verdict", ""
     )
     for v in comparison.verdicts:
         value = None if v.value is None else Estimate(v.value, v.error)

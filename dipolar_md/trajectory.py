@@ -132,7 +132,7 @@ class Trajectory(Sequence[Frame]):
                     f"{self.path}: not written by dipolar_md (no body table); "
                     "use Frame.from_arrays for other trajectories"
                 )
-            self._bodies = _bodies_from_json(_text(log["bodies"]))
+            self._bodies = _bodies_from_json(log["bodies"])
         system = System.from_arrays(
             box=stored.configuration.box,
             positions=particles.position,
@@ -145,7 +145,7 @@ class Trajectory(Sequence[Frame]):
             system=system,
             step=int(stored.configuration.step),
             time_ns=float(log["time_ns"][0]),
-            stage=_text(log["stage"]),
+            stage=log["stage"].strip(),
             temperature_K=float(log["temperature_K"][0]),
             relative_permittivity=float(log["relative_permittivity"][0]),
             energies={
@@ -208,9 +208,9 @@ def _stored(frame: Frame) -> gsd.hoomd.Frame:
     particles.moment_inertia = system.per_cluster([b.inertia_Da_nm2 for b in system.bodies])
     particles.diameter = system.per_cluster([body.axial_contact_nm for body in system.bodies])
     stored.log = {
-        "bodies": _bytes(json.dumps([asdict(body) for body in system.bodies])),
+        "bodies": json.dumps([asdict(body) for body in system.bodies]),
         "time_ns": np.array([frame.time_ns]),
-        "stage": _bytes(frame.stage),
+        "stage": frame.stage or " ",
         "temperature_K": np.array([frame.temperature_K]),
         "relative_permittivity": np.array([frame.relative_permittivity]),
         "box_nm": system.box,
@@ -225,14 +225,6 @@ def _inside(system: System) -> Any:
     fractions = system.positions @ np.linalg.inv(cell_matrix(system.box)).T
     limit = 0.5 - 1e-6
     return np.clip(fractions, -limit, limit) @ cell_matrix(system.box).T
-
-
-def _bytes(text: str) -> Any:
-    return np.frombuffer(text.encode() or b" ", dtype=np.uint8)
-
-
-def _text(data: Any) -> str:
-    return bytes(np.asarray(data, dtype=np.uint8)).decode().strip()
 
 
 def _bodies_from_json(text: str) -> tuple[Body, ...]:

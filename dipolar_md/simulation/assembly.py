@@ -240,7 +240,7 @@ class _Runner:
             system, done = restart.system, restart.step
             truncate(trajectory, done)
         session = self.manifest["sessions"][-1]
-        session["first_step"] = done
+        session["first_step"] = self.last_step = done
         try:
             for stage in self.plan:
                 if done < self.offset + stage.steps and not self.stopped.is_set():
@@ -255,7 +255,7 @@ class _Runner:
             self.manifest.pop("error", None)
             self.manifest["status"] = "finished" if done >= self.total else "interrupted"
         finally:
-            session |= {"ended": _now(), "last_step": done}
+            session |= {"ended": _now(), "last_step": self.last_step}
             session["skins_nm"] = dict(self.engine.settings.skins_nm)
             _save(self.path, self.manifest)
 

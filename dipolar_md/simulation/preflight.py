@@ -50,6 +50,12 @@ def preflight(recipe: Recipe) -> list[StageOutlook]:
     if recipe.reference is not None:
         parameter_file("references", recipe.reference)
     counts = recipe.bodies()
+    largest = max(body.axial_contact_nm for body in counts)
+    if recipe.cutoff_nm < 2 * largest:
+        raise InputError(
+            f"cutoff_nm = {recipe.cutoff_nm:g} cuts off neighbours in a chain; at least two "
+            f"contacts, {2 * largest:.4g} nm"
+        )
     outlooks = []
     for stage in recipe.plan():
         for environment in (stage.start, stage.end):
