@@ -127,12 +127,13 @@ class Trajectory(Sequence[Frame]):
     def _frame(self, stored: Any) -> Frame:
         log, particles = stored.log, stored.particles
         if self._bodies is None:
-            if "bodies" not in log:
+            try:
+                self._bodies = _bodies_from_json(log["bodies"])
+            except (KeyError, TypeError, ValueError) as error:
                 raise InputError(
-                    f"{self.path}: not written by dipolar_md (no body table); "
+                    f"{self.path}: not written by this version of dipolar_md (no body table); "
                     "use Frame.from_arrays for other trajectories"
-                )
-            self._bodies = _bodies_from_json(log["bodies"])
+                ) from error
         system = System.from_arrays(
             box=stored.configuration.box,
             positions=particles.position,
@@ -145,7 +146,7 @@ class Trajectory(Sequence[Frame]):
             system=system,
             step=int(stored.configuration.step),
             time_ns=float(log["time_ns"][0]),
-            stage=log["stage"].strip(),
+            stage=log["stage"].strip().encode().decode("unicode_escape"),
             temperature_K=float(log["temperature_K"][0]),
             relative_permittivity=float(log["relative_permittivity"][0]),
             energies={
@@ -195,7 +196,7 @@ def _stored(frame: Frame) -> gsd.hoomd.Frame:
     stored.configuration.box = system.box
     particles = stored.particles
     particles.N = len(system)
-    particles.types = [body.name for body in system.bodies]
+    particles.types = [_ascii(body.name) for body in system.bodies]
     particles.type_shapes = [
         {"type": "Sphere", "diameter": body.axial_contact_nm} for body in system.bodies
     ]
@@ -210,7 +211,7 @@ def _stored(frame: Frame) -> gsd.hoomd.Frame:
     stored.log = {
         "bodies": json.dumps([asdict(body) for body in system.bodies]),
         "time_ns": np.array([frame.time_ns]),
-        "stage": frame.stage or " ",
+        "stage": _ascii(frame.stage) or " ",
         "temperature_K": np.array([frame.temperature_K]),
         "relative_permittivity": np.array([frame.relative_permittivity]),
         "box_nm": system.box,
@@ -225,6 +226,11 @@ def _inside(system: System) -> Any:
     fractions = system.positions @ np.linalg.inv(cell_matrix(system.box)).T
     limit = 0.5 - 1e-6
     return np.clip(fractions, -limit, limit) @ cell_matrix(system.box).T
+
+
+def _ascii(text: str) -> str:
+    """Return a text with its other letters escaped: GSD strings are ASCII."""
+    return text.encode("unicode_escape").decode()
 
 
 def _bodies_from_json(text: str) -> tuple[Body, ...]:

@@ -372,9 +372,14 @@ def test_unknown_criterion_names_the_known_ones():
     [
         (20.0, 20.0, 5.4),
         (3 * CONTACT,) * 3,  # exactly twice the reach
+        (3 * CONTACT * (1 + 1e-8),) * 3,  # the same in single precision
         (6.0, 6.0, 6.0, 2.0, 0.0, 0.0),  # its faces are 2.7 nm apart
     ],
 )
 def test_box_too_small_to_find_bonds(box):
     with pytest.raises(dm.InputError, match=r"too small to find bonds up to 2\.733 nm"):
         dm.find_chains(system([0 * X, S * Z], [Z, Z], box))
+
+
+def test_smallest_box_finds_bonds():
+    assert one(dm.find_chains(dm.pair({LARGE: 2}, S, box_nm=3.01 * CONTACT)))[0] == "linear"

@@ -153,9 +153,7 @@ def test_energy_is_conserved_without_a_thermostat(engine):
     system = dm.chain({R_AU_CU: 8}, spacing_nm=1.9, box_nm=120.0).thermalized(100.0, seed=1)
     terms = dm.Interactions(298.15, 1.0, cutoff_nm=50.0)
     here = dm.Environment(298.15, 1.0, system.concentration_mM)
-    stage = dm.Stage(
-        "free", 8000, 0.1, here, here, integrator="nve", chunk_steps=1000, skin_nm=5.0
-    )
+    stage = dm.Stage("free", 8000, 0.1, here, here, integrator="nve", chunk_steps=1000, skin_nm=5.0)
     totals = []
 
     def observe(report):

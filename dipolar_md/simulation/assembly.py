@@ -12,7 +12,6 @@ import platform
 import signal
 import threading
 import time
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -32,7 +31,7 @@ from dipolar_md.engines import (
 )
 from dipolar_md.errors import BlowUpError, InputError, RunDirectoryError
 from dipolar_md.model.system import System, random_gas
-from dipolar_md.parameters import validate
+from dipolar_md.parameters import read_toml, validate
 from dipolar_md.simulation.preflight import preflight
 from dipolar_md.simulation.recipe import Recipe, load_recipe
 from dipolar_md.trajectory import Frame, Trajectory, append_frame, truncate, write_frame
@@ -93,10 +92,7 @@ class Run:
     def recipe(self) -> Recipe:
         """The resolved recipe."""
         path = self.path / "recipe.toml"
-        try:
-            return validate(Recipe, tomllib.loads(path.read_text(encoding="utf-8")), path)
-        except (OSError, tomllib.TOMLDecodeError) as error:
-            raise InputError(f"{path}: can't be read ({error})") from error
+        return validate(Recipe, read_toml(path), path)
 
     @property
     def manifest(self) -> dict[str, Any]:
@@ -104,13 +100,13 @@ class Run:
         path = self.path / "manifest.json"
         try:
             return dict(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError) as error:
+        except (OSError, TypeError, ValueError) as error:
             raise InputError(f"{path}: can't be read ({error})") from error
 
     @property
     def finished(self) -> bool:
         """Whether all stages are done."""
-        return bool(self.manifest["status"] == "finished")
+        return bool(self.manifest.get("status") == "finished")
 
     @property
     def trajectory(self) -> Trajectory:
@@ -199,7 +195,6 @@ def assemble(
                 text = resolved.to_toml()
                 _write(path / "recipe.toml", text)
                 manifest["inputs_sha256"]["recipe.toml"] = hashlib.sha256(text.encode()).hexdigest()
-            _save(path, manifest)
             _Runner(path, resolved, chosen, manifest, stopped, progress).run(
                 None if before else start
             )
@@ -229,18 +224,20 @@ class _Runner:
 
     def run(self, system: System | None) -> None:
         """Run what is left of the plan, from a new system or from the last checkpoint."""
-        trajectory = self.path / "trajectory.gsd"
+        trajectory, done = self.path / "trajectory.gsd", 0
         if system is None and not (self.path / "restart.gsd").exists():
             system = _initial(self.recipe)
-        if system is not None:
-            trajectory.unlink(missing_ok=True)
-            done = 0
-        else:
+        fresh = system is not None
+        if system is None:
             restart = Trajectory(self.path / "restart.gsd")[0]
             system, done = restart.system, restart.step
-            truncate(trajectory, done)
         session = self.manifest["sessions"][-1]
         session["first_step"] = self.last_step = done
+        _save(self.path, self.manifest)
+        if fresh:
+            trajectory.unlink(missing_ok=True)
+        else:
+            truncate(trajectory, done)
         try:
             for stage in self.plan:
                 if done < self.offset + stage.steps and not self.stopped.is_set():

