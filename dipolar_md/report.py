@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-import os
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +23,7 @@ from dipolar_md.analysis.reference import Comparison, Reference, compare, load_r
 from dipolar_md.errors import RunDirectoryError
 from dipolar_md.model.body import Body
 from dipolar_md.model.outlook import Outlook, expected_mean_length
-from dipolar_md.simulation.assembly import Run
+from dipolar_md.simulation.assembly import Run, write_file
 from dipolar_md.trajectory import Frame
 from dipolar_md.units import REFERENCE_TEMPERATURE_K
 
@@ -61,7 +61,7 @@ def analyze(
     statistics = nanowire_statistics(trajectory, progress=progress)
     comparison = compare(statistics, loaded) if loaded else None
     last = trajectory[-1]
-    expected = None
+    expected: float | None = None
     if len(last.system.bodies) == 1:
         expected = expected_mean_length(
             last.system.bodies[0],
@@ -69,6 +69,8 @@ def analyze(
             last.temperature_K,
             last.system.concentration_mM,
         )
+    if expected is not None and not math.isfinite(expected):
+        expected = None
     summary = {
         **statistics.summary(),
         "engine": run.manifest["sessions"][-1]["engine"],
@@ -85,8 +87,8 @@ def analyze(
     else:
         summary["spacing_nm"]["fraction_in_reference"] = None
     try:
-        _write(run.path / "summary.json", (json.dumps(summary, indent=2) + "\n").encode())
-        _write(run.path / "chains.csv", _table(statistics.chains))
+        write_file(run.path / "summary.json", (json.dumps(summary, indent=2) + "\n").encode())
+        write_file(run.path / "chains.csv", _table(statistics.chains))
         figures = _draw(run, last, statistics, growth(trajectory), expected, loaded)
     except OSError as error:
         raise RunDirectoryError(f"{run.path}: can't be written: {error}") from error
@@ -118,7 +120,7 @@ def _draw(
     def save(figure: Figure, name: str) -> None:
         picture = io.BytesIO()
         figure.savefig(picture, format="png")
-        _write(folder / name, picture.getvalue())
+        write_file(folder / name, picture.getvalue())
         paths.append(folder / name)
 
     with rc_context(plots.STYLE):
@@ -197,7 +199,7 @@ def draw_outlook(outlook: Outlook, path: Path) -> Path:
         picture = io.BytesIO()
         figure.savefig(picture, format="png")
     try:
-        _write(path, picture.getvalue())
+        write_file(path, picture.getvalue())
     except OSError as error:
         raise RunDirectoryError(f"{path}: can't be written: {error}") from error
     return path
@@ -234,10 +236,3 @@ def _table(rows: Sequence[ChainRow]) -> bytes:
     for row in rows:
         writer.writerow([f"{cell:.6g}" if isinstance(cell, float) else cell for cell in row])
     return text.getvalue().encode()
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write a file under a temporary name and rename it."""
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_bytes(data)
-    os.replace(temporary, path)

@@ -169,8 +169,7 @@ def two_charge_head_to_tail_energy(
     if np.any(ratio >= 1):
         raise InputError(
             f"theory: `distance_nm` must exceed the charge separation dipole_e_nm/charge_e; found "
-            f"{np.max(ratio):.6g} times the distance between the charges of one dipole. Use a "
-            f"larger distance or a larger charge."
+            f"a separation of {np.max(ratio):.6g} distances. Use a larger distance or charge."
         )
     return point / (1 - ratio**2)
 

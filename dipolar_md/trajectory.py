@@ -5,8 +5,10 @@ that OVITO draws spheres, the body table as JSON in frame 0, and per frame under
 stage, temperature, permittivity, box and each energy. GSD stores state in single precision.
 """
 
+import errno
 import json
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -159,23 +161,44 @@ class Trajectory(Sequence[Frame]):
 
 def append_frame(path: Path, frame: Frame) -> None:
     """Add a frame at the end of a trajectory; readers see it whole or not at all."""
-    with gsd.hoomd.open(str(path), "a") as trajectory:
-        trajectory.append(_stored(frame))
+    _write(path, "a", frame)
 
 
 def write_frame(path: Path, frame: Frame) -> None:
     """Write a file of one frame under a temporary name and rename it."""
     temporary = path.with_name(path.name + ".part")
-    with gsd.hoomd.open(str(temporary), "w") as trajectory:
-        trajectory.append(_stored(frame))
+    _write(temporary, "w", frame)
     os.replace(temporary, path)
 
 
+def _write(path: Path, mode: str, frame: Frame) -> None:
+    """Write a frame, or raise before a full disk can leave a broken file behind.
+
+    Raises:
+        OSError: the disk is full or the file can't be written.
+    """
+    needed = 1_000_000 + 200 * len(frame.system)  # a frame and the growth of the file's index
+    if shutil.disk_usage(path.parent).free < needed:
+        raise OSError(errno.ENOSPC, f"less than {needed / 1e6:.1f} MB free", str(path))
+    try:
+        with gsd.hoomd.open(str(path), mode) as trajectory:
+            trajectory.append(_stored(frame))
+    except RuntimeError as error:
+        raise OSError(errno.EIO, f"GSD: {error}", str(path)) from error
+
+
 def truncate(path: Path, last_step: int) -> None:
-    """Drop the frames after `last_step`, which a killed run wrote beyond its checkpoint."""
+    """Drop the frames after `last_step`, which a killed run wrote beyond its checkpoint.
+
+    A file that can't be read any more is set aside as `….broken`.
+    """
     if not path.exists():
         return
-    steps = Trajectory(path).steps
+    try:
+        steps = Trajectory(path).steps
+    except InputError:
+        os.replace(path, path.with_name(path.name + ".broken"))
+        return
     if all(step <= last_step for step in steps):
         return
     temporary = path.with_name(path.name + ".part")

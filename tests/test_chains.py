@@ -211,11 +211,21 @@ def test_chain_that_fills_the_box_percolates(n, axis, tilts):
     box = np.array([*lengths, *tilts])
     edge = cell_matrix(box)[:, axis]
     full = system((np.arange(n) / n)[:, None] * edge + 1.0, np.tile(edge, (n, 1)), box)
-    kind, size, contour, _ = one(dm.find_chains(full))
-    assert (kind, size) == ("percolating", n)
-    assert n / 2 * S <= contour * (1 + 1e-9) <= (n - 1) * S * (1 + 1e-9)
+    graph = dm.find_chains(full)
+    assert one(graph) == ("percolating", n, pytest.approx(n * S), 0)
+    assert not graph.branched[0]
     gap = dm.find_chains(system(full.positions[1:], full.dipoles[1:], box))  # one cluster less
     assert one(gap)[:3] == ("linear", n - 1, pytest.approx((n - 2) * S))
+
+
+def test_percolating_chain_with_a_branch():
+    arm = CONTACT * np.array([np.sin(np.radians(50)), 0, np.cos(np.radians(50))])
+    positions = [*(np.arange(8)[:, None] * CONTACT * Z), arm, 2 * arm]
+    dipoles = [Z] * 8 + [arm] * 2
+    graph = dm.find_chains(system(positions, dipoles, (20, 20, 8 * CONTACT)))
+    # Half way round and up the arm.
+    assert one(graph)[:3] == ("percolating", 10, pytest.approx(6 * CONTACT))
+    assert graph.branched[0]
 
 
 def test_many_structures_in_one_frame():
@@ -223,6 +233,7 @@ def test_many_structures_in_one_frame():
     graph = dm.find_chains(scene(*parts, dm.chain({LARGE: 2}, S)))
     assert graph.sizes.tolist() == [9, 6, 4, 2, 1, 1]
     assert graph.kinds == ("branched", "ring", "linear", "linear", "monomer", "monomer")
+    assert graph.branched.tolist() == [True] + [False] * 5
     assert graph.contour_nm == pytest.approx([6 * CONTACT, 6 * S, 3 * S, S, 0, 0])
     assert graph.mean_length == pytest.approx(23 / 6)
     assert graph.weight_mean_length == pytest.approx((81 + 36 + 16 + 4 + 1 + 1) / 23)
@@ -350,10 +361,11 @@ def test_dense_gases_agree_with_networkx(criterion, seed, n, box):
     for chain, members in enumerate(graph.members):
         part = network.subgraph(members.tolist())
         assert graph.kinds[chain] == kind_of(part, bonds)
+        assert graph.branched[chain] == (max(degree for _, degree in part.degree) > 2)
         longest = max(max(d.values()) for _, d in nx.all_pairs_dijkstra_path_length(part))
         if nx.is_tree(part):
             assert graph.contour_nm[chain] == pytest.approx(longest)
-        elif graph.kinds[chain] == "ring":
+        elif not graph.branched[chain]:
             assert graph.contour_nm[chain] == pytest.approx(part.size("weight"))
         else:
             assert longest / 2 <= graph.contour_nm[chain] <= longest * (1 + 1e-12)

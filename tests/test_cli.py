@@ -381,7 +381,7 @@ def tiny(tmp_path, request):
 @pytest.mark.parametrize(
     "tiny",
     [
-        *(("tmpfs", size) for size in (4, 8, 32, 72)),  # before manifest, frame 0, frame 1, later
+        *(("tmpfs", size) for size in (4, 72, 1100)),  # before the manifest, frame 0, a later one
         *(("file size", size) for size in (3, 30)),
     ],
     indirect=True,
@@ -392,7 +392,7 @@ def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room(assemble, to
     run = path / "run"
     answer = assemble(f"--out={run}")
     assert_refused(answer, f"{run}: can't be written", "Errno")
-    assert re.search("No space left on device|File too large", answer.err)
+    assert re.search("No space left on device|MB free|File too large", answer.err)
     grow()  # reading holes of a full tmpfs is a bus error
     done = 0
     if (run / "restart.gsd").exists():

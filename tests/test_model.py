@@ -114,12 +114,17 @@ def test_a_wrong_body_is_refused(options, kind, told):
         dm.coarse_grain(dm.load_cluster("r-au-cu"), **options)
 
 
+def test_a_charged_cluster_is_refused():
+    charged = dm.load_cluster("r-au-cu").model_copy(update={"net_charge_e": -2})
+    with pytest.raises(UnsupportedError, match=r"'r-au-cu' carries -2 e: .*counterions"):
+        dm.coarse_grain(charged)
+
+
 # --- Interactions ---------------------------------------------------------------------------------
 
 
 def test_interactions_are_the_same_numbers_for_every_engine():
     terms = dm.Interactions(temperature_K=298.15, relative_permittivity=8.93, cutoff_nm=6.0)
-    assert terms.kT == pytest.approx(2.478957, abs=1e-6)
     assert terms.coulomb_constant == pytest.approx(138.935458 / 8.93, rel=1e-8)
     stiff = replace(SMALL, sites=(replace(SMALL.sites[0], epsilon_kJ_mol=4 * KT),))
     table = terms.steric_table((BODY, stiff))

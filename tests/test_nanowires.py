@@ -174,15 +174,16 @@ def test_branched_and_percolating_frames_count():
     filled = dm.chain({LARGE: 5}, S, box_nm=5 * S)
     table = dm.nanowire_statistics(frames(("dry", [filled] * 2)))
     assert table.percolating
-    assert (table.branched_fraction.value, table.ring_fraction.value) == (1, 0)
+    assert (table.branched_fraction.value, table.ring_fraction.value) == (0, 0)
+    assert table.contour_mean_nm.value == pytest.approx(5 * S)
     c, s = np.cos(np.radians(40)), np.sin(np.radians(40))
-    steps = np.array([[0, 0, -1], [0, 0, 0], [s, 0, c], [-s, 0, c]])
-    dipoles = np.array([[0, 0, 1], [0, 0, 1], [s, 0, c], [-s, 0, c]])
+    steps = np.array([[0, 0, -1], [0, 0, 0], [s, 0, c], [-s, 0, c], [4, 4, 4]])
+    dipoles = np.array([[0, 0, 1], [0, 0, 1], [s, 0, c], [-s, 0, c], [1, 0, 0]])
     contact = LARGE.axial_contact_nm
     fork = dm.Frame.from_arrays((20,) * 3, contact * steps, align_z(dipoles), LARGE)
     table = dm.nanowire_statistics([fork])
     assert not table.percolating
-    assert table.branched_fraction == (1.0, None)
+    assert table.branched_fraction == (0.8, None)
 
 
 def test_criterion_is_chosen():

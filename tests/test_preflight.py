@@ -147,7 +147,7 @@ def test_the_time_step_follows_the_stiffest_motion_of_a_chain(debye):
 def test_the_time_step_follows_strong_friction():
     """Δt ≤ 0.5 I/γ_r with γ_r = 8πηR³; the translational rate is 10/3 times slower."""
     body = dm.coarse_grain(dm.load_cluster("r-au-cu"))
-    friction = 8 * np.pi * (100 * 0.413 * 0.602214076) * 0.911**3  # mPa s in Da nm⁻¹ ps⁻¹
+    friction = 8 * np.pi * (100 * 0.413 * 602.214076) * 0.911**3  # 1 mPa s in Da nm⁻¹ ps⁻¹
     longest = 0.5 * body.inertia_Da_nm2[0] / friction
     change = {"friction_scale": 100.0}
     dm.preflight(dm.load_recipe("r-au-cu", change | {"time_step_ps": 0.999 * longest}))

@@ -22,7 +22,9 @@ def shares(n, *parts):
         {"cluster": name, "share": part} for name, part in zip(names, parts, strict=False)
     ]
     recipe = dm.load_recipe("r-au-cu", {"n_clusters": n, "components": components})
-    return list(recipe.bodies().values())
+    counts = {body.name: count for body, count in recipe.bodies().items()}
+    assert 0 not in counts.values()  # a kind that gets no cluster is left out
+    return [counts.get(component["cluster"], 0) for component in components]
 
 
 # --- Stages ---------------------------------------------------------------------------------------
@@ -145,6 +147,12 @@ def test_overrides_reach_every_key(key, value, get, expected):
     assert dm.load_recipe("r-au-cu") == plain
     if key != "components.0.cluster":  # of a resolved recipe the cluster is a table
         assert get(dm.load_recipe(plain, {key: value})) == expected
+
+
+def test_overrides_stay_as_they_were():
+    overrides = {"components": [{"cluster": "au3cd"}], "time_step_ps": 0.5}
+    dm.load_recipe("r-au-cu", overrides)
+    assert overrides == {"components": [{"cluster": "au3cd"}], "time_step_ps": 0.5}
 
 
 def test_overrides_reach_into_the_clusters_of_a_resolved_recipe():

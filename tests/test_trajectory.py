@@ -1,5 +1,6 @@
 """Frames through GSD and back, files as others read them, and arrays from anyone."""
 
+import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -217,9 +218,24 @@ def test_truncate_drops_later_frames(tmp_path, steps, last, kept):
         assert dm.Trajectory(path).steps == [*kept, last + 1]
 
 
-def test_truncate_of_nothing(tmp_path):
+def test_truncate_of_nothing_and_of_a_broken_file(tmp_path):
     truncate(tmp_path / "none.gsd", 5)
     assert not list(tmp_path.iterdir())
+    (tmp_path / "t.gsd").write_bytes(b"half a header")
+    truncate(tmp_path / "t.gsd", 5)
+    assert [p.name for p in tmp_path.iterdir()] == ["t.gsd.broken"]
+    assert (tmp_path / "t.gsd.broken").read_bytes() == b"half a header"
+
+
+def test_full_disk_leaves_the_trajectory_whole(tmp_path, monkeypatch):
+    path = tmp_path / "t.gsd"
+    append_frame(path, random_frame(0))
+    before, room = path.read_bytes(), shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: room._replace(free=100_000))
+    for write in (append_frame, write_frame):
+        with pytest.raises(OSError, match="MB free"):
+            write(path, random_frame(1))
+    assert path.read_bytes() == before
 
 
 # --- Foreign files --------------------------------------------------------------------------------

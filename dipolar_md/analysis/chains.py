@@ -4,6 +4,11 @@ Two clusters are bonded where their dipole energy is below a fraction (default �
 energy -2μ_iμ_j/4πε₀ε_r r_c³ (head to tail) and they are nearer than 1.5 contacts; the contact r_c
 of a pair is the mean of its axial contacts. The ratio doesn't depend on the permittivity. Chains
 are the connected components; they are unwrapped along their bonds, never by periodic means.
+
+The contact is an input of the cluster, solved in vacuum for its own dipole. Where a weaker dipole
+or a solvent moves neighbours apart, the deepest dipole energy is less than the contact energy (0.77
+of it for R-Au-Cu with half its dipole) and the same fraction is a stricter criterion; so the mean
+length is always given by all of `CRITERIA`.
 """
 
 from collections.abc import Mapping
@@ -129,9 +134,11 @@ class ChainGraph:
         labels: (N,) chain of each cluster.
         sizes: (C,) clusters in each chain.
         kinds: C strings: `monomer`, `linear`, `ring`, `branched` or `percolating`.
-        contour_nm: (C,) length along the bonds: of a ring its circumference, else of the longest
-            shortest path; 0 for a monomer. Of a percolating or looped chain it is a lower bound.
-        end_to_end_nm: (C,) straight distance between the ends of that path; 0 for monomers, rings.
+        branched: (C,) whether a cluster of the chain has more than two bonds.
+        contour_nm: (C,) length along the bonds: all of them in a ring or an unbranched percolating
+            chain, else the longest shortest path, a lower bound where a branched chain has loops;
+            0 for a monomer.
+        end_to_end_nm: (C,) straight distance between the ends of that path; 0 where it has none.
         bonds: (B, 2) bonded clusters.
         spacings_nm: (B,) their distances.
         members: C arrays of cluster indices, along the chain where it is linear or a ring.
@@ -142,6 +149,7 @@ class ChainGraph:
     labels: Integers
     sizes: Integers
     kinds: tuple[str, ...]
+    branched: NDArray[np.bool_]
     contour_nm: Floats
     end_to_end_nm: Floats
     bonds: Integers
@@ -211,6 +219,7 @@ def find_chains(frame: Frame | System, criterion: str = DEFAULT_CRITERION) -> Ch
     kinds[(edges == sizes) & (most == 2)] = "ring"
     kinds[most > 2] = "branched"
     kinds[percolates] = "percolating"
+    branched = most > 2
 
     by_chain = np.split(np.argsort(labels, kind="stable"), np.cumsum(sizes)[:-1])
     contour, straight = np.zeros(count), np.zeros(count)
@@ -218,6 +227,9 @@ def find_chains(frame: Frame | System, criterion: str = DEFAULT_CRITERION) -> Ch
     for chain in range(len(chained)):
         inside = by_chain[chain]
         local = graph[inside][:, inside]
+        if kinds[chain] == "percolating" and not branched[chain]:
+            contour[chain] = local.sum() / 2
+            continue
         if kinds[chain] == "ring":
             contour[chain] = local.sum() / 2
             members[chain] = inside[_around(local)]
@@ -231,6 +243,7 @@ def find_chains(frame: Frame | System, criterion: str = DEFAULT_CRITERION) -> Ch
         labels=labels,
         sizes=sizes,
         kinds=tuple(str(kind) for kind in kinds),
+        branched=branched,
         contour_nm=contour,
         end_to_end_nm=straight,
         bonds=bonds,

@@ -73,7 +73,7 @@ class NanowireStatistics:
         mean_chain_length, weight_mean_chain_length: number and weight mean; monomers count.
         max_chain_length: the longest chain of a frame.
         chained_fraction: clusters in chains of two or more; ring_fraction and branched_fraction
-            (percolating chains included) likewise.
+            (chains in which a cluster has more than two bonds) likewise.
         percolating: whether any chain of any frame wraps the periodic box.
         contour_mean_nm, contour_p95_nm, contour_max_nm: over the chains of two or more of a frame.
         spacing_median_nm: of bonded neighbours.
@@ -278,7 +278,7 @@ def nanowire_statistics(
         max_chain_length=block_estimate([g.sizes[0] for g in graphs]),
         chained_fraction=block_estimate([1 - g.fraction("monomer") for g in graphs]),
         ring_fraction=block_estimate([g.fraction("ring") for g in graphs]),
-        branched_fraction=block_estimate([g.fraction("branched", "percolating") for g in graphs]),
+        branched_fraction=block_estimate([g.sizes[g.branched].sum() / n for g in graphs]),
         percolating=any("percolating" in g.kinds for g in graphs),
         contour_mean_nm=_chained(graphs, lambda lengths: float(lengths.mean())),
         contour_p95_nm=_chained(graphs, lambda lengths: float(np.percentile(lengths, 95))),

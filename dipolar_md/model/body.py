@@ -77,13 +77,18 @@ def coarse_grain(
         axial_contact_nm: another axial contact; σ is solved for it with the cluster's own dipole.
 
     Raises:
-        UnsupportedError: another shape or dipole model.
+        UnsupportedError: another shape or dipole model, or a charged cluster.
         InputError: a dipole or contact that is not positive and finite.
     """
     if shape != "sphere" or dipole != "point":
         raise UnsupportedError(
             f"shape='{shape}' with dipole='{dipole}' is not part of this version; "
             "use shape='sphere', dipole='point'"
+        )
+    if cluster.net_charge_e:
+        raise UnsupportedError(
+            f"'{cluster.name}' carries {cluster.net_charge_e:+d} e: charged clusters need screened "
+            "charges or counterions, which are not part of this version"
         )
     contact = cluster.axial_contact_nm.value if axial_contact_nm is None else axial_contact_nm
     debye = cluster.dipole_D.value if dipole_D is None else dipole_D

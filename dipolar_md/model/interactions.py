@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from dipolar_md.errors import InputError, UnsupportedError
 from dipolar_md.model.body import Body
-from dipolar_md.units import KE, thermal_energy
+from dipolar_md.units import KE
 
 
 class StericTable(NamedTuple):
@@ -55,11 +55,6 @@ class Interactions:
                 f"electrostatics='{self.electrostatics}' is not part of this version; "
                 "use electrostatics='cutoff'"
             )
-
-    @property
-    def kT(self) -> float:
-        """Thermal energy in kJ/mol."""
-        return thermal_energy(self.temperature_K)
 
     @property
     def coulomb_constant(self) -> float:

@@ -25,15 +25,16 @@ def expected_mean_length(
     """Return the mean chain length that ideal association expects of one kind of body.
 
     A rough guide (`theory.bonding_volume`): linear chains without rings, branches or interaction.
+    NaN where pairs bind by more than 200 kT, beyond the range of the theory's numbers.
     """
-    bonding = theory.bonding_volume(
-        body.sites[0].sigma_nm,
-        body.sites[0].epsilon_kJ_mol,
-        theory.dipole_energy_scale(
-            body.dipole_magnitude_e_nm, relative_permittivity=relative_permittivity
-        ),
-        temperature_K,
+    scale = theory.dipole_energy_scale(
+        body.dipole_magnitude_e_nm, relative_permittivity=relative_permittivity
     )
+    site = body.sites[0]
+    depth = -theory.pair_minimum(site.sigma_nm, site.epsilon_kJ_mol, scale)[1]
+    if depth > 200 * thermal_energy(temperature_K):
+        return math.nan
+    bonding = theory.bonding_volume(site.sigma_nm, site.epsilon_kJ_mol, scale, temperature_K)
     return float(theory.association_mean_length(concentration_mM * MILLIMOLAR, bonding))
 
 
@@ -56,7 +57,8 @@ class Outlook(NamedTuple):
         charge_separation_nm: d of the two-charge equivalent ±q, q·d = μ.
         contact_energy_kJ_mol: point dipoles head to tail at the axial contact in vacuum (negative).
         contact_energy_kT: the same in kT.
-        two_charge_energy_kJ_mol: the two-charge equivalents at the same distance.
+        two_charge_energy_kJ_mol: the two-charge equivalents at the same distance; None where
+            their charges would lie farther apart than that.
         concentration_mM: at which the lengths are expected.
         solvents: one outlook per medium.
     """
@@ -66,7 +68,7 @@ class Outlook(NamedTuple):
     charge_separation_nm: float
     contact_energy_kJ_mol: float
     contact_energy_kT: float
-    two_charge_energy_kJ_mol: float
+    two_charge_energy_kJ_mol: float | None
     concentration_mM: float
     solvents: tuple[SolventOutlook, ...]
 
@@ -89,6 +91,7 @@ def describe(
     body = coarse_grain(cluster)
     contact, charge = body.axial_contact_nm, cluster.hemisphere_charge_e.value
     temperature = REFERENCE_TEMPERATURE_K
+    separation = float(theory.charge_separation(cluster.dipole_e_nm, charge))
     energy = float(theory.head_to_tail_energy(cluster.dipole_e_nm, contact))
     media = [load_solvent(name) for name in (solvents or parameter_names("solvents"))]
     rows = [
@@ -104,12 +107,14 @@ def describe(
     return Outlook(
         cluster=cluster,
         body=body,
-        charge_separation_nm=float(theory.charge_separation(cluster.dipole_e_nm, charge)),
+        charge_separation_nm=separation,
         contact_energy_kJ_mol=energy,
         contact_energy_kT=energy / thermal_energy(temperature),
         two_charge_energy_kJ_mol=float(
             theory.two_charge_head_to_tail_energy(cluster.dipole_e_nm, charge, contact)
-        ),
+        )
+        if separation < contact
+        else None,
         concentration_mM=concentration_mM,
         solvents=tuple(sorted(rows, key=lambda row: row.relative_permittivity)),
     )

@@ -85,6 +85,7 @@ class Run:
     path: Path
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "path", Path(self.path))
         if not (self.path / "manifest.json").is_file():
             raise InputError(f"{self.path}: no run here (no manifest.json)")
 
@@ -151,17 +152,17 @@ def assemble(
     preflight(resolved)
     if threads is None:
         threads = max(1, min(len(os.sched_getaffinity(0)), resolved.n_clusters // 400))
-    chosen, reason = choose_engine(engine, device, threads)
     path = Path(out) if out is not None else Path("runs") / resolved.name
     try:
         before = _existing(path, resolved, resume)
-        if before and before["status"] == "finished":
+        if before is not None and Run(path).finished:
             return Run(path)
-        start = None if before else _initial(resolved)
+        chosen, reason = choose_engine(engine, device, threads)
+        start = None if before is not None else _initial(resolved)
         path.mkdir(parents=True, exist_ok=True)
         with _locked(path), _stop_signals() as stopped:
             before = _existing(path, resolved, resume)  # another process may just have ended here
-            if before and before["status"] == "finished":
+            if before is not None and Run(path).finished:
                 return Run(path)
             session = {
                 "engine": chosen.name,
@@ -172,17 +173,12 @@ def assemble(
                 "started": _now(),
                 "first_step": 0,
             }
-            manifest = before or {
-                "recipe": resolved.name,
-                "status": "running",
-                "inputs_sha256": {},
-                "sessions": [],
-            }
-            manifest["sessions"].append(session)
+            manifest: dict[str, Any] = {"recipe": resolved.name} | (before or {})
+            manifest["sessions"] = [*manifest.get("sessions", []), session]
             manifest |= {
                 "status": "running",
                 "versions": {name: version_of(name) for name in _RECORDED}
-                | {"python": platform.python_version()},
+                | {"python": platform.python_version(), chosen.name: chosen.version},
                 "platform": platform.platform(),
                 "seed": resolved.seed,
                 "reproducibility": _PROMISE[chosen.name],
@@ -191,12 +187,12 @@ def assemble(
                 if resolved.friction_scale == 1
                 else f"accelerated: friction scaled by {resolved.friction_scale:g}",
             }
-            if not before:
-                text = resolved.to_toml()
-                _write(path / "recipe.toml", text)
-                manifest["inputs_sha256"]["recipe.toml"] = hashlib.sha256(text.encode()).hexdigest()
+            if before is None:
+                text = resolved.to_toml().encode()
+                write_file(path / "recipe.toml", text)
+                manifest["inputs_sha256"] = {"recipe.toml": hashlib.sha256(text).hexdigest()}
             _Runner(path, resolved, chosen, manifest, stopped, progress).run(
-                None if before else start
+                start if before is None else None
             )
     except OSError as error:
         raise RunDirectoryError(f"{path}: can't be written: {error}") from error
@@ -384,13 +380,13 @@ def _stop_signals() -> Iterator[threading.Event]:
 
 
 def _save(path: Path, manifest: dict[str, Any]) -> None:
-    _write(path / "manifest.json", json.dumps(manifest, indent=2) + "\n")
+    write_file(path / "manifest.json", (json.dumps(manifest, indent=2) + "\n").encode())
 
 
-def _write(path: Path, text: str) -> None:
-    """Write a text under a temporary name and rename it."""
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file under a temporary name and rename it, so that no reader sees half of it."""
     temporary = path.with_name(path.name + ".part")
-    temporary.write_text(text, encoding="utf-8")
+    temporary.write_bytes(data)
     os.replace(temporary, path)
 
 

@@ -6,6 +6,7 @@ holds what it states. So `concentration_mM = 10` in a stage that follows one at 
 
 import tomllib
 from collections.abc import Mapping
+from copy import deepcopy
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -29,6 +30,17 @@ from dipolar_md.parameters import (
     validate,
 )
 
+PHYSICAL = (
+    "dipole_D",
+    "axial_contact_nm",
+    "temperature_K",
+    "cutoff_nm",
+    "viscosity_mPa_s",
+    "friction_scale",
+    "time_step_ps",
+)
+"""Keys of a recipe whose value needs an entry in `sources`."""
+
 
 class Component(Parameters):
     """A kind of cluster and its share (by number) of the mixture."""
@@ -43,7 +55,7 @@ class StageSpec(Parameters):
     name: Text
     time_ns: Positive
     concentration_mM: Positive | None = None
-    relative_permittivity: float | None = Field(default=None, ge=1)
+    relative_permittivity: float | None = Field(default=None, ge=1, strict=True)
     temperature_K: Positive | None = None
     skin_nm: Positive | None = None
     source: Text
@@ -58,8 +70,8 @@ class Recipe(Parameters):
 
     name: Text
     title: Text
-    n_clusters: int = Field(ge=1)
-    seed: int = Field(ge=0, default=1)
+    n_clusters: int = Field(ge=1, le=10_000_000, strict=True)
+    seed: int = Field(ge=0, default=1, strict=True)
     shape: Literal["sphere"] = "sphere"
     dipole: Literal["point"] = "point"
     dipole_D: Positive | None = None
@@ -71,7 +83,7 @@ class Recipe(Parameters):
     friction_scale: Positive
     time_step_ps: Positive
     frame_interval_ns: Positive
-    chunk_steps: int = Field(ge=1, default=1000)
+    chunk_steps: int = Field(ge=1, default=1000, strict=True)
     reference: str | None = None
     sources: dict[str, Text]
     components: list[Component] = Field(min_length=1)
@@ -94,6 +106,9 @@ class Recipe(Parameters):
             raise ValueError(f"cluster names must differ (found {kinds})")
         if unknown := set(self.sources) - set(type(self).model_fields):
             raise ValueError(f"sources names unknown keys {sorted(unknown)}")
+        stated = {key for key in PHYSICAL if getattr(self, key) is not None}
+        if missing := sorted(stated - set(self.sources)):
+            raise ValueError(f"sources.{missing[0]} is missing: a physical number needs its source")
         return self
 
     def bodies(self) -> dict[Body, int]:
@@ -109,6 +124,7 @@ class Recipe(Parameters):
                 axial_contact_nm=self.axial_contact_nm,
             ): int(count)
             for component, count in zip(self.components, np.diff(edges, prepend=0), strict=True)
+            if count
         }
 
     def plan(self) -> list[Stage]:
@@ -174,8 +190,9 @@ def load_recipe(name: str | Path | Recipe, overrides: Mapping[str, Any] | None =
     else:
         where = parameter_file("recipes", name)
         data = read_toml(where)
+        _resolve_paths(data, where.parent)
     for key, value in (overrides or {}).items():
-        _set(data, key, value, where)
+        _set(data, key, deepcopy(value), where)
     components = data.get("components")
     if isinstance(components, list):
         for number, component in enumerate(components):
@@ -214,6 +231,27 @@ def _set(data: dict[str, Any], key: str, value: Any, where: str | Path) -> None:
     if not isinstance(table, dict):
         raise InputError(f"{where}: '{key}' must name a key (as in stages.dry.time_ns)")
     table[last] = _toml_value(value) if isinstance(value, str) else value
+    said = f"{last} = {table[last]} was set for this run"
+    if table is data and last in PHYSICAL and isinstance(data.get("sources"), dict):
+        data["sources"][last] = said
+    elif last != "source" and isinstance(table.get("source"), str):
+        table["source"] = f"{said}; before: {table['source']}"
+
+
+def _resolve_paths(data: dict[str, Any], folder: Path) -> None:
+    """Make relative paths in a recipe's file start from that file's folder; names stay."""
+
+    def beside(name: Any) -> Any:
+        if not isinstance(name, str) or (len(Path(name).parts) == 1 and not Path(name).suffix):
+            return name
+        return str((folder / name).resolve())
+
+    if "reference" in data:
+        data["reference"] = beside(data["reference"])
+    if isinstance(data.get("components"), list):
+        for component in data["components"]:
+            if isinstance(component, dict) and "cluster" in component:
+                component["cluster"] = beside(component["cluster"])
 
 
 def _toml_value(text: str) -> Any:
