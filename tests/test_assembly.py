@@ -458,6 +458,22 @@ def test_overlapping_clusters_stop_at_once():
     assert not reports
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"threads": 0}, r"threads must be at least 1 \(found 0\)"),
+        ({"engine": "gromacs"}, "engine must be auto, hoomd or lammps"),
+        ({"device": "tpu"}, "device auto, cpu or gpu"),
+        ({"seed": -1}, r"key 'seed'.*\(found -1\)"),
+        ({"overrides": {"n_clusters": 10}}, "box too small for the cutoff"),
+    ],
+)
+def test_wrong_arguments_write_nothing(tmp_path, options, told):
+    with pytest.raises(InputError, match=told):
+        dm.assemble("r-au-cu", tmp_path / "run", **options)
+    assert not os.listdir(tmp_path)
+
+
 # --- Opening runs ---------------------------------------------------------------------------------
 
 

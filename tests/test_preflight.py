@@ -78,6 +78,23 @@ def test_a_box_too_small_for_the_cutoff_is_told_the_fewest_clusters(change):
     pytest.fail(text)
 
 
+@pytest.mark.parametrize("change", [{"stages.evaporation.time_ns": 0.8}, {}])
+@pytest.mark.parametrize("end", [10.0, 0.01])
+def test_a_box_that_jumps_is_told_chunks_that_work(change, end):
+    change = change | {"stages.evaporation.concentration_mM": end, "chunk_steps": 8000}
+    text = told(change)
+    assert re.search(r"stage 'evaporation': the box changes by \d+ % in length per chunk", text)
+    longest = int(number(r"lower chunk_steps \(now 8000\) to (\d+) or raise time_ns", text))
+    dm.preflight(dm.load_recipe("r-au-cu", change | {"chunk_steps": longest}))
+    steps = dm.load_recipe("r-au-cu", change).plan()[1].steps
+    most = abs(np.log(end / 0.5)) / 3 / 0.1  # chunks of 10 % that the ramp needs
+    assert steps / longest == pytest.approx(np.ceil(most), rel=0.01)
+
+
+def test_a_ramp_of_few_steps_is_told_to_last_longer():
+    assert told({"stages.evaporation.time_ns": 0.004}).endswith("at most 10 %; raise time_ns")
+
+
 def test_a_cutoff_inside_a_chain_is_refused():
     text = told({"cutoff_nm": 3.0})
     assert "cutoff_nm = 3 cuts off neighbours in a chain" in text

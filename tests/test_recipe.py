@@ -160,6 +160,13 @@ def test_overrides_reach_into_the_clusters_of_a_resolved_recipe():
     assert [c.cluster.dipole_D.value for c in recipe.components] == [44.6, 50.0]
 
 
+def test_an_override_is_its_own_source():
+    recipe = dm.load_recipe("r-au-cu", {"dipole_D": "21.85", "stages.dry.time_ns": 3.0})
+    assert recipe.sources["dipole_D"] == "dipole_D = 21.85 was set for this run"
+    assert recipe.stages[2].source.startswith("time_ns = 3.0 was set for this run; before: The dry")
+    assert recipe.stages[1].source == dm.load_recipe("r-au-cu").stages[1].source
+
+
 # --- Files ----------------------------------------------------------------------------------------
 
 
@@ -187,6 +194,22 @@ def test_shipped_recipes_are_meaningful(name):
         assert component.cluster == dm.load_cluster(component.cluster.name)
 
 
+def test_paths_in_a_recipe_start_from_its_folder(tmp_path, monkeypatch):
+    folder = tmp_path / "study"
+    folder.mkdir()
+    cluster = parameter_file("clusters", "au3cd").read_text(encoding="utf-8")
+    (folder / "mine.toml").write_text(cluster.replace('"au3cd"', '"mine"'), encoding="utf-8")
+    text = parameter_file("recipes", "au3cd").read_text(encoding="utf-8")
+    text = text.replace('cluster = "au3cd"', 'cluster = "mine.toml"')
+    (folder / "recipe.toml").write_text('reference = "tem-r-au-cu"\n' + text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    recipe = dm.load_recipe("study/recipe.toml")
+    assert [c.cluster.name for c in recipe.components] == ["mine"]
+    assert recipe.reference == "tem-r-au-cu"
+    with pytest.raises(InputError, match=r"components.0.cluster.*: mine.toml: no such file"):
+        dm.load_recipe("study/recipe.toml", {"components.0.cluster": "mine.toml"})  # from here
+
+
 def test_racemate_is_an_even_mixture_of_mirror_images():
     assert [c.cluster.handedness for c in MIXTURE.components] == ["R", "S"]
     assert len({c.share for c in MIXTURE.components}) == 1
@@ -207,6 +230,9 @@ def test_racemate_is_an_even_mixture_of_mirror_images():
         ({"cutoff_nm": "wide"}, ["key 'cutoff_nm'", "valid number", "(found 'wide')"]),
         ({"n_clusters": 0}, ["key 'n_clusters'", "greater than or equal to 1", "(found 0)"]),
         ({"n_clusters": 10.5}, ["key 'n_clusters'", "integer", "(found 10.5)"]),
+        ({"n_clusters": "true"}, ["key 'n_clusters'", "integer", "(found True)"]),
+        ({"n_clusters": 10**8}, ["key 'n_clusters'", "or equal to 10000000", "(found 100000000)"]),
+        ({"temperature_K": '"298"'}, ["key 'temperature_K'", "valid number", "(found '298')"]),
         ({"seed": -1}, ["key 'seed'", "greater than or equal to 0", "(found -1)"]),
         ({"shape": "janus"}, ["key 'shape'", "'sphere'", "(found 'janus')"]),
         ({"electrostatics": "ewald"}, ["key 'electrostatics'", "'cutoff'", "(found 'ewald')"]),
@@ -221,6 +247,7 @@ def test_racemate_is_an_even_mixture_of_mirror_images():
         ({"stages": 3}, ["key 'stages'", "valid list", "(found 3)"]),
         ({"stages": [3]}, ["key 'stages.0'", "(found 3)"]),
         ({"sources": "none"}, ["key 'sources'", "valid dictionary"]),
+        ({"sources": {}}, ["sources.cutoff_nm is missing: a physical number needs its source"]),
         ({"sources.dipol_D": "x"}, ["sources names unknown keys ['dipol_D']"]),
         (
             {"components.0.cluster": "r-au-cuu"},

@@ -106,6 +106,15 @@ def test_trajectory_is_a_sequence_of_different_frames(tmp_path):
             trajectory[index]
 
 
+def test_write_frame_replaces_what_was_there(tmp_path):
+    path = tmp_path / "restart.gsd"
+    for k in range(2):
+        append_frame(tmp_path / "restart.gsd.part", random_frame(9))  # left by a killed run
+        write_frame(path, random_frame(k, step=k))
+        assert dm.Trajectory(path).steps == [k]
+        assert [p.name for p in tmp_path.iterdir()] == ["restart.gsd"]
+
+
 def test_mixture_keeps_both_hands(tmp_path):
     mixture = dm.random_gas({R1: 5, S1: 5}, 5.0, seed=2)
     write_frame(tmp_path / "m.gsd", dm.Frame(mixture))

@@ -87,9 +87,12 @@ def find_neighbours(frame: Frame | System) -> Neighbours:
     """Return the pairs of a frame that a bond criterion can connect.
 
     Raises:
-        InputError: the box is too small to tell a cluster from its image.
+        InputError: no clusters, two at the same point, or a box too small to tell a cluster from
+            its image.
     """
     system = frame.system if isinstance(frame, Frame) else frame
+    if not len(system):
+        raise InputError("the frame has no clusters")
     contact = system.per_cluster([body.axial_contact_nm for body in system.bodies])
     sigma = system.per_cluster([body.sites[0].sigma_nm for body in system.bodies])
     magnitude = system.per_cluster([body.dipole_magnitude_e_nm for body in system.bodies])
@@ -111,6 +114,9 @@ def find_neighbours(frame: Frame | System) -> Neighbours:
     i, j = pairs.T
     separations = wrap(system.positions[j] - system.positions[i], system.box)
     distance = np.linalg.norm(separations, axis=1)
+    if not distance.all():
+        one, other = pairs[np.argmin(distance)]
+        raise InputError(f"clusters {one} and {other} lie at the same point")
     unit = separations / distance[:, None]
     directions = system.dipoles / magnitude[:, None]
     alignment = np.einsum("ij,ij->i", directions[i], directions[j])

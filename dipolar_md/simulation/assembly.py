@@ -152,6 +152,8 @@ def assemble(
     preflight(resolved)
     if threads is None:
         threads = max(1, min(len(os.sched_getaffinity(0)), resolved.n_clusters // 400))
+    if threads < 1:
+        raise InputError(f"threads must be at least 1 (found {threads})")
     path = Path(out) if out is not None else Path("runs") / resolved.name
     try:
         before = _existing(path, resolved, resume)

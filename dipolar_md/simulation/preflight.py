@@ -103,10 +103,10 @@ def _check_compression(stage: Stage) -> None:
     chunks = math.ceil(stage.steps / stage.chunk_steps)
     if abs(total) / chunks > MAX_SCALING:
         longest = math.floor(stage.steps / math.ceil(abs(total) / MAX_SCALING))
+        finer = f"lower chunk_steps (now {stage.chunk_steps}) to {longest} or " if longest else ""
         raise InputError(
             f"stage '{stage.name}': the box changes by {100 * abs(total) / chunks:.0f} % in "
-            f"length per chunk, at most {100 * MAX_SCALING:g} %; lower chunk_steps (now "
-            f"{stage.chunk_steps}) to {longest} or raise time_ns"
+            f"length per chunk, at most {100 * MAX_SCALING:g} %; {finer}raise time_ns"
         )
 
 
