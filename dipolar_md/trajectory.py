@@ -1,9 +1,9 @@
 """Frames and trajectories: the only place that knows the GSD schema.
 
 One particle per cluster (position, quaternion, type, velocity, angular momentum), `type_shapes` so
-that OVITO draws spheres, and under `log/` the body table as JSON (in every frame: gsd doesn't fall
-back to frame 0 for strings), time, stage, temperature, permittivity, box and each energy. GSD stores
-state in single precision.
+that OVITO draws spheres, and under `log/` the body table as JSON (in every frame: gsd doesn't
+fall back to frame 0 for strings), time, stage, temperature, permittivity, box and each energy. GSD
+stores state in single precision.
 """
 
 import errno
