@@ -30,11 +30,11 @@ FILES = {".lock", "manifest.json", "recipe.toml", "restart.gsd", "trajectory.gsd
 def run(toy, tmp_path):
     """Run the toy, or what is left of it, in this test's own directory."""
 
-    def assemble(progress=None, out=tmp_path / "run", recipe="r-au-cu", **change):
+    def assemble(progress=None, out=tmp_path / "run", recipe="r-au-cu", engine="lammps", **change):
         options = {key: change.pop(key) for key in ("seed", "resume") if key in change}
         overrides = toy | change.pop("overrides", {})
         return dm.assemble(
-            recipe, out, "lammps", threads=1, overrides=overrides, progress=progress, **options
+            recipe, out, engine, threads=1, overrides=overrides, progress=progress, **options
         )
 
     return assemble
@@ -166,6 +166,23 @@ def test_an_interrupted_run_goes_on_to_the_same_end(run, tmp_path):
     assert [signal.getsignal(name) for name in names] == handlers
     energies = [frame.energies["total"] / 64 for frame in done.trajectory]
     assert max(np.abs(energies)) < 40  # kJ/mol: nothing jumps where a session begins
+
+
+@pytest.mark.hoomd
+def test_a_run_moves_from_one_engine_to_the_other(run, tmp_path):
+    assert not run(interrupt(550)).finished
+    assert not run(interrupt(1200), engine="hoomd").finished
+    done = run()
+    assert done.finished
+    assert assert_sound(tmp_path / "run") == STEPS
+    sessions = done.manifest["sessions"]
+    assert [session["engine"] for session in sessions] == ["lammps", "hoomd", "lammps"]
+    assert [session["last_step"] for session in sessions] == [600, 1250, 1900]
+    before, after = (next(f for f in done.trajectory if f.step == step) for step in (600, 700))
+    per_cluster = [frame.energies["total"] / 64 for frame in (before, after)]
+    assert abs(per_cluster[1] - per_cluster[0]) < 5  # kJ/mol: a state that moved, not a new one
+    for frame in done.trajectory[1:]:
+        assert frame.system.kinetic_temperatures_K() == pytest.approx((298.15,) * 2, rel=0.4)
 
 
 def test_a_finished_run_is_kept(finished, toy):

@@ -326,5 +326,5 @@ def _explained(stage: Stage, step: int) -> Iterator[None]:
     except Exception as error:
         text = str(error)
         if any(word in text for word in ("Lost atoms", "Non-numeric", "out of range")):
-            raise BlowUpError(advice(stage, step, text.strip())) from error
+            raise BlowUpError(advice(stage, step, text.splitlines()[0])) from error
         raise
