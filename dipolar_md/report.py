@@ -80,19 +80,22 @@ def analyze(
         "pair_energy_minimum": energy_minimum(statistics.reduced_energies),
         "reference": comparison.summary() if comparison else None,
     }
-    band = loaded.quantity("spacing_nm") if loaded else None
-    if band and band.low and band.high:
-        fraction = statistics.spacing_fraction(band.low, band.high)
-        summary["spacing_nm"]["fraction_in_reference"] = fraction
-    else:
-        summary["spacing_nm"]["fraction_in_reference"] = None
+    band = _spacing_band(loaded)
+    inside = statistics.spacing_fraction(*band) if band else None
+    summary["spacing_nm"]["fraction_in_reference"] = inside
     try:
         write_file(run.path / "summary.json", (json.dumps(summary, indent=2) + "\n").encode())
         write_file(run.path / "chains.csv", _table(statistics.chains))
-        figures = _draw(run, last, statistics, growth(trajectory), expected, loaded)
+        figures = _draw(run, last, statistics, growth(trajectory), expected, band)
     except OSError as error:
         raise RunDirectoryError(f"{run.path}: can't be written: {error}") from error
     return Analysis(statistics, comparison, expected, summary, figures)
+
+
+def _spacing_band(reference: Reference | None) -> tuple[float, float] | None:
+    """Return the range (nm) of spacings that a reference gives, None where it gives none."""
+    spacing = reference.quantity("spacing_nm") if reference else None
+    return (spacing.low, spacing.high) if spacing and spacing.low and spacing.high else None
 
 
 def _draw(
@@ -101,7 +104,7 @@ def _draw(
     statistics: NanowireStatistics,
     course: Growth,
     expected: float | None,
-    reference: Reference | None,
+    band: tuple[float, float] | None,
 ) -> tuple[Path, ...]:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
@@ -113,8 +116,6 @@ def _draw(
     graph = find_chains(last)
     bodies = last.system.bodies
     contact = max(body.axial_contact_nm for body in bodies)
-    spacing = reference.quantity("spacing_nm") if reference else None
-    band = (spacing.low, spacing.high) if spacing and spacing.low and spacing.high else None
     paths = []
 
     def save(figure: Figure, name: str) -> None:

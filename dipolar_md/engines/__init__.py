@@ -235,14 +235,34 @@ def version_of(distribution: str) -> str:
         return ""
 
 
+_OLDEST_HOOMD = {"cpu": (4, 8), "gpu": (5, 0)}
+_UNKNOWN_HOOMD = (8,)
+_BROKEN_HOOMD = {"5.3.0": "crashes with a segmentation fault"}
+
+
 def known_bad() -> tuple[str, ...]:
     """Return the engine versions that are refused, and why."""
+    broken = (f"HOOMD {version} {why}" for version, why in _BROKEN_HOOMD.items())
     return (
-        "HOOMD 5.3.0 (segmentation fault)",
-        "HOOMD before 5.0 on a GPU (race in the dipole force)",
-        "HOOMD before 4.8",
-        "HOOMD 8 and later (unknown here)",
+        *broken,
+        "HOOMD before {}.{} on a GPU has a race in the dipole force".format(*_OLDEST_HOOMD["gpu"]),
+        "HOOMD before {}.{} is too old".format(*_OLDEST_HOOMD["cpu"]),
+        "HOOMD {} and later are unknown here".format(*_UNKNOWN_HOOMD),
     )
+
+
+def hoomd_refusal(version: str, device: str) -> str | None:
+    """Return why a HOOMD version must not be used on `device` (`cpu` or `gpu`), or None."""
+    if version in _BROKEN_HOOMD:
+        return f"HOOMD {version} {_BROKEN_HOOMD[version]}: {HOOMD_INSTALL}"
+    number = tuple(int(part) for part in version.split(".")[:2])
+    if number < _OLDEST_HOOMD["cpu"]:
+        return f"HOOMD {version} is too old: {HOOMD_INSTALL}"
+    if device == "gpu" and number < _OLDEST_HOOMD["gpu"]:
+        return f"HOOMD {version} has a race in its GPU dipole force: {HOOMD_INSTALL}"
+    if number >= _UNKNOWN_HOOMD:
+        return f"HOOMD {version} is newer than any version known here: {HOOMD_INSTALL}"
+    return None
 
 
 def inspect_engine(name: str, device: DeviceName = "auto") -> Finding:
@@ -321,6 +341,13 @@ def evaluate(
     """
     chosen, _ = choose_engine(engine, device)
     return chosen.evaluate(system, interactions)
+
+
+def named_energies(steric: float, electrostatic: float) -> dict[str, float]:
+    """Return the energies (kJ/mol) under the names of `Evaluation`; what nothing acts by is 0."""
+    total = steric + electrostatic
+    parts = {"steric": steric, "electrostatic": electrostatic, "wall": 0.0, "field": 0.0}
+    return parts | {"total": total}
 
 
 def blow_up_reason(energies: dict[str, float], n: int, kT: float) -> str | None:

@@ -23,6 +23,8 @@ from dipolar_md.engines import (
     blow_up_reason,
     check_stage,
     check_system,
+    hoomd_refusal,
+    named_energies,
     scaled_box,
 )
 from dipolar_md.errors import BlowUpError, InputError
@@ -30,24 +32,7 @@ from dipolar_md.model.interactions import Interactions
 from dipolar_md.model.system import System, wrap
 from dipolar_md.units import thermal_energy
 
-_OLDEST = {"cpu": (4, 8), "gpu": (5, 0)}  # before 5.0 aniso.Dipole has a race on the GPU
-_FIRST_UNKNOWN = (8,)
 _TRIALS, _TRIAL_STEPS = 4, 100  # neighbour-list buffers that the tuner tries
-_BROKEN = {"5.3.0": "crashes with a segmentation fault"}
-
-
-def refusal(version: str, device: str) -> str | None:
-    """Return why a HOOMD version must not be used on `device` (`cpu` or `gpu`), or None."""
-    if version in _BROKEN:
-        return f"HOOMD {version} {_BROKEN[version]}: {HOOMD_INSTALL}"
-    number = tuple(int(part) for part in version.split(".")[:2])
-    if number < _OLDEST["cpu"]:
-        return f"HOOMD {version} is older than 4.8: {HOOMD_INSTALL}"
-    if device == "gpu" and number < _OLDEST["gpu"]:
-        return f"HOOMD {version} has a race in its GPU dipole code, mended in 5.0: {HOOMD_INSTALL}"
-    if number >= _FIRST_UNKNOWN:
-        return f"HOOMD {version} is newer than 7.x, the last version known here"
-    return None
 
 
 def inspect(device: str) -> Finding:
@@ -58,12 +43,12 @@ def inspect(device: str) -> Finding:
     elif not hoomd.device.GPU.get_available_devices():
         trouble = "no GPU found"
     else:
-        trouble = refusal(version, "gpu") or ""
+        trouble = hoomd_refusal(version, "gpu") or ""
     if device in ("auto", "gpu") and not trouble:
         return Finding("hoomd", True, version, "gpu", hoomd.device.GPU.get_available_devices()[0])
     if device == "gpu":
         return Finding("hoomd", False, version, "", f"{trouble}: {HOOMD_INSTALL}")
-    reason = refusal(version, "cpu")
+    reason = hoomd_refusal(version, "cpu")
     return Finding("hoomd", reason is None, version, "cpu", reason or "usable on the CPU")
 
 
@@ -227,14 +212,7 @@ class _Model:
 
     def energies(self) -> dict[str, float]:
         """Return the potential energies in kJ/mol."""
-        steric, electrostatic = float(self.steric.energy), float(self.dipole.energy)
-        return {
-            "steric": steric,
-            "electrostatic": electrostatic,
-            "wall": 0.0,
-            "field": 0.0,
-            "total": steric + electrostatic,
-        }
+        return named_energies(float(self.steric.energy), float(self.dipole.energy))
 
     def read(self, template: System) -> System:
         """Return the present state."""

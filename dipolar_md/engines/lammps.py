@@ -32,6 +32,7 @@ from dipolar_md.engines import (
     blow_up_reason,
     check_stage,
     check_system,
+    named_energies,
     scaled_box,
     version_of,
 )
@@ -138,12 +139,11 @@ class LammpsEngine:
         with _instance(self.threads) as lmp:
             _build(lmp, system, interactions, skin)
             _integrate(lmp, system, stage)
-            current = system
             pre = "yes"
             for todo, done in stage.chunks():
                 now = stage.environment(done)
                 if stage.ramps or pre == "yes":
-                    _set_environment(lmp, now, scaled_box(current, now.concentration_mM))
+                    _set_environment(lmp, now, scaled_box(system, now.concentration_mM))
                     pre = "yes"
                 if stage.start.temperature_K != stage.end.temperature_K:
                     _set_bath(lmp, system, stage, done)
@@ -157,8 +157,6 @@ class LammpsEngine:
                 report = Report(stage, done, now, energies, lambda: _read(lmp, system))
                 if observer(report):
                     break
-                if stage.ramps:
-                    current = replace(system, box=_box(lmp))
             return _read(lmp, system)
 
     def _check_spheres(self, system: System) -> None:
@@ -277,15 +275,10 @@ def _set_environment(lmp: Any, environment: Environment, box: Floats) -> None:
 
 
 def _energies(lmp: Any) -> dict[str, float]:
-    steric = float(lmp.extract_compute("steric", 0, 0))
-    electrostatic = float(lmp.extract_compute("electrostatic", 0, 0))
-    return {
-        "steric": steric,
-        "electrostatic": electrostatic,
-        "wall": 0.0,
-        "field": 0.0,
-        "total": steric + electrostatic,
-    }
+    return named_energies(
+        steric=float(lmp.extract_compute("steric", 0, 0)),
+        electrostatic=float(lmp.extract_compute("electrostatic", 0, 0)),
+    )
 
 
 def _order(lmp: Any, n: int) -> Any:
