@@ -2,23 +2,25 @@
 
 import os
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from dipolar_md.errors import DipolarMDError
-
-if TYPE_CHECKING:
-    from dipolar_md.analysis.nanowires import Estimate
-    from dipolar_md.analysis.reference import Comparison
-    from dipolar_md.report import Analysis
-    from dipolar_md.simulation.assembly import Progress, Run
+from dipolar_md.terminal import (
+    analyzed,
+    assembly_progress,
+    err,
+    escaped,
+    out,
+    print_analysis,
+    print_comparison,
+    print_preflight,
+    table_of,
+    warn_unfinished,
+)
 
 app = typer.Typer(
     name="dipolar-md",
@@ -29,8 +31,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 class EngineChoice(StrEnum):
@@ -54,20 +54,14 @@ def main() -> None:
     try:
         app()
     except DipolarMDError as error:
-        err.print(f"[bold red]error:[/] {_escape(str(error))}")
+        err.print(f"[bold red]error:[/] {escaped(str(error))}")
         sys.exit(2)
     except OSError as error:
-        err.print(f"[bold red]error:[/] {_escape(str(error))}")
+        err.print(f"[bold red]error:[/] {escaped(str(error))}")
         sys.exit(2)
     except KeyboardInterrupt:
         err.print("interrupted")
         sys.exit(130)
-
-
-def _escape(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
 
 
 def _version(wanted: bool) -> None:
@@ -105,7 +99,7 @@ def describe(
 
     outlook = dm.describe(dm.load_cluster(cluster), concentration_mM, solvent)
     c, body = outlook.cluster, outlook.body
-    table = _table(c.title, "quantity", "value", "status", "")
+    table = table_of(c.title, "quantity", "value", "status", "")
     site = body.sites[0]
     for name, value, status in (
         ("mass", f"{c.mass_Da:.1f} Da", "from the formula"),
@@ -138,12 +132,12 @@ def describe(
     ):
         table.add_row(name, value, status)
     out.print(table)
-    media = _table(
+    media = table_of(
         f"At {concentration_mM:g} mM and 298.15 K", "medium", "ε_r", "λ at contact", "mean length"
     )
     for row in outlook.solvents:
         media.add_row(
-            _escape(row.title),
+            escaped(row.title),
             f"{row.relative_permittivity:g}",
             f"{row.coupling:.2f}",
             f"{row.expected_mean_length:.3g}",
@@ -193,10 +187,10 @@ def assemble(
     if seed is not None:
         overrides["seed"] = seed
     resolved = dm.load_recipe(recipe, overrides)
-    _print_preflight(resolved)
+    print_preflight(resolved)
     if preflight:
         return
-    with _assembly_progress() as (show, ran):
+    with assembly_progress() as (show, ran):
         run = dm.assemble(
             resolved,
             out_dir,
@@ -206,13 +200,13 @@ def assemble(
             progress=show,
         )
     if ran():
-        out.print(f"engine: {_escape(run.manifest['sessions'][-1]['reason'])}")
+        out.print(f"engine: {escaped(run.manifest['sessions'][-1]['reason'])}")
     elif run.finished:
-        out.print(f"{_escape(str(run.path))} was finished before: nothing to run.")
+        out.print(f"{escaped(str(run.path))} was finished before: nothing to run.")
     if not run.finished:
-        err.print(f"interrupted; repeat the command to continue {_escape(str(run.path))}")
+        err.print(f"interrupted; repeat the command to continue {escaped(str(run.path))}")
         raise typer.Exit(130)
-    _print_analysis(run, _analyzed(run, None))
+    print_analysis(run, analyzed(run, None))
 
 
 @app.command(epilog="Example: `dipolar-md analyze runs/r-au-cu`")
@@ -221,7 +215,7 @@ def analyze(run: Annotated[Path, typer.Argument(help="Run directory.")]) -> None
     import dipolar_md as dm
 
     opened = dm.Run(run)
-    _print_analysis(opened, _analyzed(opened, None))
+    print_analysis(opened, analyzed(opened, None))
 
 
 @app.command(epilog="Example: `dipolar-md compare runs/r-au-cu --reference crystal-r-au-cu`")
@@ -245,8 +239,8 @@ def compare(
     if name is None:
         raise dm.InputError(f"{run}: the recipe names no reference; give one with --reference")
     comparison = dm.compare(dm.nanowire_statistics(opened.trajectory), dm.load_reference(name))
-    _print_comparison(comparison)
-    _warn_unfinished(opened)
+    print_comparison(comparison)
+    warn_unfinished(opened)
     if strict and not (comparison.passed and opened.finished):
         raise typer.Exit(1)
 
@@ -258,13 +252,13 @@ def doctor() -> None:
     from dipolar_md.engines import inspect_engine, version_of
     from dipolar_md.engines import known_bad as known
 
-    table = _table("Engines", "engine", "device", "version", "usable", "note")
+    table = table_of("Engines", "engine", "device", "version", "usable", "note")
     for name, device in (("hoomd", "gpu"), ("hoomd", "cpu"), ("lammps", "cpu")):
         found = inspect_engine(name, device)  # type: ignore[arg-type]
         usable = "[green]yes[/]" if found.usable else "[red]no[/]"
-        table.add_row(name, device, found.version or "–", usable, _escape(found.note))
+        table.add_row(name, device, found.version or "–", usable, escaped(found.note))
     out.print(table)
-    packages = _table("Packages", "package", "version")
+    packages = table_of("Packages", "package", "version")
     for name in (
         *("dipolar-md", "numpy", "scipy", "gsd", "freud-analysis", "rowan"),
         *("matplotlib", "pydantic", "lammps", "mpich"),
@@ -275,7 +269,7 @@ def doctor() -> None:
     out.print(packages)
     out.print("Known bad: " + "; ".join(known()) + ".")
     _, reason = dm.choose_engine()
-    out.print(f"[bold]assemble would use[/] {_escape(reason)}")
+    out.print(f"[bold]assemble would use[/] {escaped(reason)}")
 
 
 def _setting(text: str) -> tuple[str, str]:
@@ -285,196 +279,3 @@ def _setting(text: str) -> tuple[str, str]:
     if not (key and equals and value):
         raise InputError(f"--set takes KEY=VALUE (found '{text}'), as in --set dipole_D=21.85")
     return key, value
-
-
-def _table(title: str, *columns: str) -> Any:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(
-        title=_escape(title) or None,
-        title_justify="left",
-        title_style="bold",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        collapse_padding=True,
-    )
-    for column in columns:
-        table.add_column(column, no_wrap=column == columns[0])
-    return table
-
-
-def _print_preflight(recipe: Any) -> None:
-    import dipolar_md as dm
-
-    table = _table(
-        recipe.title, "stage", "ns", "steps", "mM", "ε_r", "T / K", "box / nm", "λ", "expected n̄"
-    )
-    for stage in dm.preflight(recipe):
-        t, eps, c = stage.environment
-        table.add_row(
-            _escape(stage.name),
-            f"{stage.steps * recipe.time_step_ps / 1000:g}",
-            f"{stage.steps}",
-            f"{c:g}",
-            f"{eps:g}",
-            f"{t:g}",
-            f"{stage.box_nm:.1f}",
-            f"{stage.coupling:.2f}",
-            f"{stage.expected_mean_length:.3g}",
-        )
-    out.print(table)
-    out.print(
-        "Values at the end of each stage; λ at contact; expected mean chain length n̄ from ideal "
-        "association theory."
-    )
-
-
-@contextmanager
-def _assembly_progress() -> Iterator[Any]:
-    """Show a live bar; yield what feeds it and whether it was fed.
-
-    Stage, part done, steps/s, time left, mean chain length so far.
-    """
-    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    from dipolar_md.analysis.chains import DEFAULT_CRITERION, find_neighbours, mean_length
-
-    bar = Bar(
-        TextColumn("{task.description:<12}"),
-        BarColumn(bar_width=24),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[rate]:>6.0f} steps/s"),
-        TimeRemainingColumn(compact=True),
-        TextColumn("mean chain length {task.fields[length]:.2f}"),
-        console=err,
-        refresh_per_second=4,
-    )
-    task = bar.add_task("starting", total=None, rate=0.0, length=1.0)
-    looked = [0.0]
-
-    def show(progress: "Progress") -> None:
-        bar.start()
-        fields: dict[str, Any] = {"rate": progress.steps_per_second}
-        if time.monotonic() - looked[0] > 1.0:
-            system = progress.read()
-            fields["length"] = mean_length(find_neighbours(system), len(system), DEFAULT_CRITERION)
-            looked[0] = time.monotonic()
-        bar.update(
-            task,
-            description=progress.stage,
-            completed=progress.done_steps,
-            total=progress.total_steps,
-            **fields,
-        )
-
-    try:
-        yield show, lambda: bar.tasks[task].completed > 0
-    finally:
-        bar.stop()
-
-
-def _analyzed(run: "Run", reference: str | None) -> "Analysis":
-    import dipolar_md as dm
-
-    with err.status("analysing …"):
-        return dm.analyze(run, reference)
-
-
-def _pm(estimate: "Estimate | None", unit: str = "") -> str:
-    """Return `value ± error unit`: one digit of error, two where it begins with 1."""
-    if estimate is None:
-        return "–"
-    value, error = estimate
-    unit = f" {unit}" if unit else ""
-    if not error:
-        return f"{value:.3g}{unit}"
-    from math import floor, log10
-
-    leading = floor(log10(error))
-    digits = max(0, -leading + (error < 2 * 10.0**leading))
-    return f"{value:.{digits}f} ± {error:.{digits}f}{unit}"
-
-
-def _print_analysis(run: "Run", analysis: "Analysis") -> None:
-    _warn_unfinished(run)
-    s = analysis.statistics
-    first, last = s.window_ns
-    title = (
-        f"{s.n_clusters} x {s.cluster}, stage '{s.stage}', {first:g}–{last:g} ns "
-        f"({s.n_frames} frames): {s.concentration_mM:.3g} mM, ε_r {s.relative_permittivity:g}, "
-        f"{s.temperature_K:g} K"
-    )
-    out.print(f"\n[bold]{_escape(title)}[/]", soft_wrap=True)
-    table = _table("", "quantity", "value")
-    by = s.mean_chain_length_by_criterion
-    p05, p95 = s.spacing_percentile_nm(5), s.spacing_percentile_nm(95)
-    for name, value in (
-        ("λ at contact", f"{s.lambda_contact:.2f}"),
-        ("mean chain length", _pm(s.mean_chain_length, "clusters")),
-        (
-            "  expected from association theory",
-            "–"
-            if analysis.expected_mean_length is None
-            else f"{analysis.expected_mean_length:.3g} clusters",
-        ),
-        ("  by stricter bonds (70 % of contact energy)", _pm(by["energy_0.7"], "clusters")),
-        ("  by looser bonds (40 %)", _pm(by["energy_0.4"], "clusters")),
-        ("  by distance (< 1.3 σ, attracting)", _pm(by["distance_1.3_attractive"], "clusters")),
-        ("weight-mean chain length", _pm(s.weight_mean_chain_length, "clusters")),
-        ("longest chain", _pm(s.max_chain_length, "clusters")),
-        ("clusters in chains", _pm(_percent(s.chained_fraction), "%")),
-        ("clusters in rings", _pm(_percent(s.ring_fraction), "%")),
-        ("clusters in branched chains", _pm(_percent(s.branched_fraction), "%")),
-        ("mean wire length (contour)", _pm(s.contour_mean_nm, "nm")),
-        ("longest wire (contour)", _pm(s.contour_max_nm, "nm")),
-        ("persistence length", _pm(s.persistence_length_nm, "nm")),
-        ("spacing of neighbours, median", _pm(s.spacing_median_nm, "nm")),
-        ("  5–95 %", "–" if p05 is None or p95 is None else f"{p05:.2f}–{p95:.2f} nm"),
-        ("chains wrap the periodic box", "yes" if s.percolating else "no"),
-    ):
-        table.add_row(name, value)
-    out.print(table)
-    if analysis.comparison:
-        _print_comparison(analysis.comparison)
-    manifest = run.manifest
-    out.print(f"Dipole sum: {manifest['electrostatics']}. Times: {manifest['times']}.")
-    out.print(f"Written to {_escape(str(run.path))}: summary.json, chains.csv, figures/*.png")
-
-
-def _warn_unfinished(run: "Run") -> None:
-    """Say where a run isn't finished, and why."""
-    if not run.finished:
-        manifest = run.manifest
-        reason = f": {manifest['error']}" if "error" in manifest else ""
-        err.print(
-            f"[bold yellow]this run is not finished[/] ({manifest['status']}{_escape(reason)})"
-        )
-
-
-def _percent(estimate: "Estimate") -> "Estimate":
-    error = None if estimate.error is None else 100 * estimate.error
-    return type(estimate)(100 * estimate.value, error)
-
-
-def _print_comparison(comparison: "Comparison") -> None:
-    from dipolar_md.analysis.nanowires import Estimate
-
-    names = {
-        "spacing_nm": "spacing, median",
-        "contour_length_nm": "wire length, mean",
-        "core_diameter_nm": "core diameter",
-        "lateral_spacing_nm": "lateral spacing",
-    }
-    table = _table(
-        f"Beside {comparison.reference.title}", "quantity", "simulation", "reference", "verdict", ""
-    )
-    for v in comparison.verdicts:
-        value = None if v.value is None else Estimate(v.value, v.error)
-        table.add_row(names[v.quantity], _pm(value, "nm"), v.reference, v.verdict, v.tag)
-    out.print(table)
-    out.print("calibrated: an input fixes the answer; predicted: the model does.")
-    if not comparison.applies:
-        clusters = ", ".join(comparison.reference.clusters)
-        out.print(f"[yellow]The reference is of {clusters}, not of this run's clusters.[/]")

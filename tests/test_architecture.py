@@ -26,7 +26,8 @@ LEVELS = {  # an import leads to the same wing or to a lower level; sideways is 
     **dict.fromkeys(("simulation", "analysis"), 4),
     **dict.fromkeys(("study", "plots"), 5),
     "report": 6,
-    "cli": 7,
+    "terminal": 7,
+    "cli": 8,
 }
 FOREIGN = {  # who may import what is nobody else's business
     "hoomd": {"engines.hoomd"},
@@ -35,7 +36,7 @@ FOREIGN = {  # who may import what is nobody else's business
     "freud": {"analysis.chains", "analysis.structure"},
     "matplotlib": {"plots", "report"},
     "typer": {"cli"},
-    "rich": {"cli"},
+    "rich": {"terminal"},
     "pydantic": {"parameters", "model.cluster", "simulation.recipe", "analysis.reference"},
 }
 LONG = {"theory", "plots"}  # to be split
