@@ -347,7 +347,7 @@ def test_a_blow_up_is_told(assemble, monkeypatch):
     from dipolar_md.simulation import assembly
 
     monkeypatch.setattr(assembly, "preflight", lambda recipe: None)
-    monkeypatch.setattr(dm, "preflight", lambda recipe: [], raising=False)
+    monkeypatch.setattr("dipolar_md.simulation.preflight.preflight", lambda recipe: [])
     answer = assemble("--set=time_step_ps=3", "--set=frame_interval_ns=0.03")
     assert_refused(answer, "blew up", "lower time_step_ps (now 3)")
     assert len(dm.Trajectory("runs/r-au-cu/restart.gsd")) == 1
