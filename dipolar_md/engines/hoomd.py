@@ -1,10 +1,16 @@
-"""HOOMD-blue as an engine: point dipoles on CPU or GPU. The only module that imports hoomd.
+"""HOOMD-blue as an engine: rigid bodies with dipoles or charges, on CPU or GPU.
 
-Steric terms are `md.pair.LJ` cut and shifted at its minimum, dipoles `md.pair.aniso.Dipole` with
-κ = 0 and A = e²/4πε₀ε_r. Site charges stay zero, because HOOMD's dipole formula counts them too.
+The only module that imports hoomd. Steric terms are `md.pair.LJ` cut and shifted, point dipoles
+`md.pair.aniso.Dipole` with κ = 0 and A = e²/4πε₀ε_r on the centres, site charges (times
+√(e²/4πε₀ε_r)) PPPM. HOOMD's dipole formula counts charges too, so a system has one or the other. A
+uniform field acts on the whole dipole at the centre (`external.field.Magnetic`, whose energy is
+-μ·B), walls are Lennard-Jones planes cut and shifted at their minimum.
 """
 
+import os
+import time
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import hoomd
@@ -21,14 +27,17 @@ from dipolar_md.engines import (
     Stage,
     advice,
     blow_up_reason,
-    check_stage,
-    check_system,
+    compressed,
+    gathered,
     hoomd_refusal,
     named_energies,
     scaled_box,
 )
+from dipolar_md.engines.capabilities import check_stage, check_system
+from dipolar_md.engines.ewald import Mesh, plan, record
 from dipolar_md.errors import BlowUpError, InputError
-from dipolar_md.model.interactions import Interactions
+from dipolar_md.model.body import Body
+from dipolar_md.model.interactions import Interactions, kinds_of_sites, site_kinds
 from dipolar_md.model.system import System, wrap
 from dipolar_md.units import thermal_energy
 
@@ -59,25 +68,24 @@ def make(device: str, threads: int) -> "HoomdEngine":
 
 @dataclass
 class HoomdEngine:
-    """Spheres with point dipoles by `md.pair.LJ` and `md.pair.aniso.Dipole`."""
+    """Spheres and rigid bodies by `md.pair.LJ`, `md.pair.aniso.Dipole` or PPPM."""
 
     device: str = "cpu"
     settings: Settings = field(default_factory=Settings)
     name: str = "hoomd"
     version: str = hoomd.version.version
 
-    def evaluate(self, system: System, interactions: Interactions) -> Evaluation:
+    def evaluate(
+        self, system: System, interactions: Interactions, mesh: Mesh | None = None
+    ) -> Evaluation:
         """Return energies, forces and torques of one configuration."""
         check_system(system, interactions, self.name)
-        _check_skin(float(system.box[:3].min()), interactions, 0.0)
-        model = _Model(self.device, system, interactions, skin=0.0, time_step=0.0)
+        if interactions.electrostatics == "ewald" and mesh is None:
+            mesh, _ = plan(system, interactions, lambda s, m: self.evaluate(s, interactions, m))
+        _check_skin(system, interactions, 0.0)
+        model = _Model(self.device, system, interactions, 0.0, 0.0, mesh)
         model.simulation.run(0)
-        return Evaluation(
-            energies=model.energies(),
-            forces=np.array(model.steric.forces + model.dipole.forces),
-            torques=np.array(model.dipole.torques),
-            cluster_energies=np.array(model.steric.energies + model.dipole.energies),
-        )
+        return model.evaluation(system)
 
     def run(
         self, system: System, interactions: Interactions, stage: Stage, observer: Observer
@@ -88,18 +96,21 @@ class HoomdEngine:
             BlowUpError: an energy left the physical range.
         """
         check_stage(system, interactions, stage, self.name)
-        edge = _smallest_edge(system, stage)
+        mesh = self._planned(system, interactions, stage)
         skin = stage.skin_nm
         if skin is None:
-            skin = self._tuned_skin(system, interactions, stage)
-        _check_skin(edge, interactions, skin)
+            skin = self._tuned_skin(system, interactions, stage, mesh)
+        _check_skin(_densest(system, stage), interactions, skin)
         self.settings.skins_nm[stage.name] = skin
-        model = _Model(self.device, system, interactions, skin, stage.time_step_ps)
-        model.integrate(system, stage)
-        model.set_environment(stage, stage.first_step, system)
+        rebuilds = stage.ramps and (mesh is not None or system.thickness_nm is not None)
+        here = compressed(system, stage.environment(stage.first_step))
+        model = self._started(here, interactions, stage, stage.first_step, skin, mesh)
         for todo, done in stage.chunks():
             now = stage.environment(done)
-            if stage.ramps:
+            if rebuilds:
+                here = compressed(model.read(here), now)
+                model = self._started(here, interactions, stage, done, skin, mesh)
+            elif stage.ramps:
                 model.set_environment(stage, done, system)
             try:
                 model.simulation.run(todo)
@@ -111,18 +122,57 @@ class HoomdEngine:
             trouble = blow_up_reason(energies, len(system), thermal_energy(now.temperature_K))
             if trouble:
                 raise BlowUpError(advice(stage, done, trouble))
-            if observer(Report(stage, done, now, energies, lambda: model.read(system))):
+            read = partial(model.read, here)
+            if observer(Report(stage, done, now, energies, read)):
                 break
-        return model.read(system)
+        return model.read(here)
 
-    def _tuned_skin(self, system: System, interactions: Interactions, stage: Stage) -> float:
+    def _started(
+        self,
+        system: System,
+        interactions: Interactions,
+        stage: Stage,
+        step: int,
+        skin: float,
+        mesh: Mesh | None,
+    ) -> "_Model":
+        """Return a model of a system that is ready to run a stage from `step` on."""
+        here = stage.environment(step).applied_to(interactions)
+        model = _Model(self.device, system, here, skin, stage.time_step_ps, mesh)
+        model.integrate(system, stage, step)
+        return model
+
+    def _planned(self, system: System, interactions: Interactions, stage: Stage) -> Mesh | None:
+        """Return the mesh of a stage with an Ewald sum, chosen at its densest state."""
+        if interactions.electrostatics != "ewald":
+            return None
+        densest = _densest(system, stage)
+
+        def seconds(mesh: Mesh) -> float:
+            skin = 0.1 * mesh.cutoff_nm(densest)
+            model = self._started(densest, interactions, still, 0, skin, mesh)
+            model.simulation.run(10)
+            begin = time.perf_counter()
+            model.simulation.run(_TRIAL_STEPS)
+            return time.perf_counter() - begin
+
+        still = replace(stage, time_step_ps=1e-6)
+        mesh, errors = plan(
+            densest, interactions, lambda s, m: self.evaluate(s, interactions, m), seconds
+        )
+        self.settings.ewald[stage.name] = record(mesh, errors, densest, mesh.points(densest))
+        return mesh
+
+    def _tuned_skin(
+        self, system: System, interactions: Interactions, stage: Stage, mesh: Mesh | None
+    ) -> float:
         """Return the neighbour-list buffer (nm) that HOOMD's own tuner finds on a copy."""
-        room = _smallest_edge(system, stage) / 2 - interactions.cutoff_nm
-        widest = min(0.5 * interactions.cutoff_nm, 0.99 * room)
-        _check_skin(_smallest_edge(system, stage), interactions, 0.2 * widest)
-        model = _Model(self.device, system, interactions, 0.2 * widest, stage.time_step_ps)
-        model.integrate(system, stage)
-        model.set_environment(stage, stage.first_step, system)
+        densest = _densest(system, stage)
+        reach = _reach(densest, interactions, mesh)
+        widest = min(0.5 * reach, 0.99 * (float(densest.box[:3].min()) / 2 - reach))
+        _check_skin(densest, interactions, 0.2 * widest)
+        here = compressed(system, stage.environment(stage.first_step))
+        model = self._started(here, interactions, stage, stage.first_step, 0.2 * widest, mesh)
         trigger = hoomd.trigger.Periodic(_TRIAL_STEPS)
         tuner = hoomd.md.tune.NeighborListBuffer.with_grid(
             trigger, model.neighbours, maximum_buffer=widest, n_bins=_TRIALS
@@ -132,18 +182,26 @@ class HoomdEngine:
         return float(model.neighbours.buffer)
 
 
-def _smallest_edge(system: System, stage: Stage) -> float:
-    """Return the shortest box edge (nm) that occurs in a stage."""
-    densest = max(stage.environment(stage.first_step)[2], stage.end.concentration_mM)
-    return float(scaled_box(system, densest)[:3].min())
+def _densest(system: System, stage: Stage) -> System:
+    """Return the system in the smaller of the boxes between which a stage runs."""
+    ends = [compressed(system, e) for e in (stage.environment(stage.first_step), stage.end)]
+    return min(ends, key=lambda s: float(s.box[:3].min()))
 
 
-def _check_skin(edge: float, interactions: Interactions, skin: float) -> None:
+def _reach(system: System, interactions: Interactions, mesh: Mesh | None) -> float:
+    """Return the farthest distance (nm) at which a pair is looked for."""
+    steric = float(interactions.steric_table(system.bodies).cutoff_nm.max())
+    return max(steric, mesh.cutoff_nm(system) if mesh else interactions.cutoff_nm)
+
+
+def _check_skin(system: System, interactions: Interactions, skin: float) -> None:
     """Raise where HOOMD's neighbour list doesn't fit into the box: 2 (cutoff + skin) < edge."""
-    if skin < 0 or 2 * (interactions.cutoff_nm + skin) >= edge:
+    edge = float(system.box[:3].min())
+    cutoff = 0.0 if interactions.electrostatics == "ewald" else interactions.cutoff_nm
+    if skin < 0 or 2 * (cutoff + skin) >= edge:
         raise InputError(
             f"box too small for the cutoff and the neighbour-list skin of HOOMD: shortest edge "
-            f"{edge:.4g} nm <= 2 x ({interactions.cutoff_nm:.4g} + {max(skin, 0):.4g}) nm; lower "
+            f"{edge:.4g} nm <= 2 x ({cutoff:.4g} + {max(skin, 0):.4g}) nm; lower "
             "skin_nm or cutoff_nm, or raise n_clusters"
         )
 
@@ -152,89 +210,185 @@ class _Model:
     """A HOOMD simulation of one system: composition, never a subclass of HOOMD's classes."""
 
     def __init__(
-        self, device: str, system: System, interactions: Interactions, skin: float, time_step: float
+        self,
+        device: str,
+        system: System,
+        interactions: Interactions,
+        skin: float,
+        time_step: float,
+        mesh: Mesh | None,
     ) -> None:
         kind = hoomd.device.GPU if device == "gpu" else hoomd.device.CPU
-        self.simulation = hoomd.Simulation(device=kind(notice_level=0), seed=0)
-        self.simulation.create_state_from_snapshot(_snapshot(system))
-        names = [str(i) for i in range(len(system.bodies))]
-        self.neighbours = hoomd.md.nlist.Cell(buffer=skin)
-        self.steric = hoomd.md.pair.LJ(self.neighbours, mode="shift")
-        self.dipole = hoomd.md.pair.aniso.Dipole(
-            self.neighbours, default_r_cut=interactions.cutoff_nm
+        quiet = kind(
+            notice_level=0, message_filename=os.devnull
+        )  # its error estimate assumes unit charges
+        self.simulation = hoomd.Simulation(device=quiet, seed=0)
+        bodies = system.bodies
+        self._kinds = site_kinds(bodies)
+        self._names = [str(i) for i in range(len(self._kinds))]
+        self._centres = self._names[: len(bodies)]
+        self.simulation.create_state_from_snapshot(_snapshot(system, self._names))
+        self.rigid = self._bodies(bodies, interactions.coulomb_constant)
+        exclusions = ("body",) if self.rigid else ()
+        self.neighbours = hoomd.md.nlist.Cell(buffer=skin, exclusions=exclusions)
+        self.steric = [self._steric(interactions, bodies)]
+        self.electrostatic: list[Any] = []
+        self.dipole: Any = None
+        if mesh is not None:
+            self.electrostatic = list(
+                hoomd.md.long_range.pppm.make_pppm_coulomb_forces(
+                    self.neighbours, mesh.points(system), mesh.order, mesh.cutoff_nm(system)
+                )
+            )
+        else:
+            self.dipole = hoomd.md.pair.aniso.Dipole(self.neighbours, default_r_cut=0.0)
+            for i, (index, _) in enumerate(self._kinds):
+                centre = i < len(bodies)
+                point = bodies[index].point_dipole_e_nm if centre else (0.0, 0.0, 0.0)
+                self.dipole.mu[self._names[i]] = point
+                for j in range(i, len(self._kinds)):
+                    both = centre and j < len(bodies)
+                    pair = (self._names[i], self._names[j])
+                    self.dipole.r_cut[pair] = interactions.cutoff_nm if both else 0.0
+            self._set_coulomb(interactions.coulomb_constant)
+            self.electrostatic = [self.dipole]
+        self.wall = self._walls(system, interactions) if system.thickness_nm else []
+        self.field = hoomd.md.external.field.Magnetic()
+        self._set_field(interactions, bodies)
+        self._field_on = any(interactions.field_V_nm)
+        forces = [*self.steric, *self.electrostatic, *self.wall]
+        if self._field_on:
+            forces.append(self.field)
+        self.integrator = hoomd.md.Integrator(
+            dt=time_step, forces=forces, integrate_rotational_dof=True, rigid=self.rigid
         )
-        steric = interactions.steric_table(system.bodies)
-        for i, j in zip(*np.triu_indices(len(names)), strict=True):
-            pair = (names[i], names[j])
-            self.steric.params[pair] = {
-                "epsilon": steric.epsilon_kJ_mol[i, j],
-                "sigma": steric.sigma_nm[i, j],
+        self.simulation.operations.integrator = self.integrator
+
+    def _bodies(self, bodies: tuple[Body, ...], coulomb_constant: float) -> Any:
+        """Create the constituents of bodies of several sites; return the constraint or None."""
+        if all(len(body.sites) == 1 for body in bodies):
+            return None
+        rigid = hoomd.md.constrain.Rigid()
+        charges = {}
+        for name, body, kinds in zip(self._centres, bodies, kinds_of_sites(bodies), strict=True):
+            if len(body.sites) == 1:
+                continue
+            others = body.sites[1:]
+            rigid.body[name] = {
+                "constituent_types": [self._names[kind] for kind in kinds[1:]],
+                "positions": [site.position_nm for site in others],
+                "orientations": [(1.0, 0.0, 0.0, 0.0)] * len(others),
             }
-            self.steric.r_cut[pair] = steric.cutoff_nm[i, j]
-        for name, body in zip(names, system.bodies, strict=True):
-            self.dipole.mu[name] = body.dipole_e_nm
-        self._names = names
-        self._set_coulomb(interactions.coulomb_constant)
-        self.simulation.operations.integrator = hoomd.md.Integrator(
-            dt=time_step, forces=[self.steric, self.dipole], integrate_rotational_dof=True
-        )
+            charges[name] = [site.charge_e * coulomb_constant**0.5 for site in others]
+        rigid.create_bodies(self.simulation.state, charges=charges)
+        return rigid
+
+    def _steric(self, interactions: Interactions, bodies: tuple[Body, ...]) -> Any:
+        force = hoomd.md.pair.LJ(self.neighbours, mode="shift")
+        table = interactions.steric_table(bodies)
+        for i, j in zip(*np.triu_indices(len(self._names)), strict=True):
+            pair = (self._names[i], self._names[j])
+            acts = table.sigma_nm[i, j] > 0
+            force.params[pair] = {
+                "epsilon": table.epsilon_kJ_mol[i, j] if acts else 0.0,
+                "sigma": table.sigma_nm[i, j] if acts else 1.0,
+            }
+            force.r_cut[pair] = table.cutoff_nm[i, j]
+        return force
+
+    def _walls(self, system: System, interactions: Interactions) -> list[Any]:
+        half = system.thickness_nm / 2 if system.thickness_nm else 0.0
+        planes = [
+            hoomd.wall.Plane(origin=(0, 0, -half), normal=(0, 0, 1)),
+            hoomd.wall.Plane(origin=(0, 0, half), normal=(0, 0, -1)),
+        ]
+        force = hoomd.md.external.wall.LJ(walls=planes)
+        table = interactions.wall_table(system.bodies)
+        for name, sigma, epsilon, cutoff in zip(self._names, *table, strict=True):
+            force.params[name] = {"sigma": sigma, "epsilon": epsilon, "r_cut": cutoff}
+        return [force]
 
     def _set_coulomb(self, constant: float) -> None:
         for i, j in zip(*np.triu_indices(len(self._names)), strict=True):
             self.dipole.params[self._names[i], self._names[j]] = {"A": constant, "kappa": 0.0}
 
-    def integrate(self, system: System, stage: Stage) -> None:
+    def _set_field(self, interactions: Interactions, bodies: tuple[Body, ...]) -> None:
+        strength = tuple(float(x) for x in interactions.field_kJ_mol_e_nm)
+        for i, (index, _) in enumerate(self._kinds):
+            centre = i < len(bodies)
+            moment = bodies[index].dipole_e_nm if centre else (0.0, 0.0, 0.0)
+            self.field.params[self._names[i]] = {"B": strength, "mu": moment}
+
+    def integrate(self, system: System, stage: Stage, step: int) -> None:
         """Add the integration method, its friction and its noise."""
-        everything = hoomd.filter.All()
+        centres = hoomd.filter.Rigid(("center", "free")) if self.rigid else hoomd.filter.All()
         self.method: Any
         if stage.integrator == "nve":
-            self.method = hoomd.md.methods.ConstantVolume(filter=everything)
+            self.method = hoomd.md.methods.ConstantVolume(filter=centres)
         else:
-            self.method = hoomd.md.methods.Langevin(filter=everything, kT=1.0)
-            for name, body in zip(self._names, system.bodies, strict=True):
+            kT = thermal_energy(stage.environment(step).temperature_K)
+            brownian = stage.integrator == "brownian"
+            kind = hoomd.md.methods.Brownian if brownian else hoomd.md.methods.Langevin
+            self.method = kind(filter=centres, kT=kT)
+            for name, body in zip(self._centres, system.bodies, strict=True):
                 gamma, gamma_r = stage.frictions_of(body)
                 self.method.gamma[name] = gamma
                 self.method.gamma_r[name] = (gamma_r,) * 3
-            seed = np.random.SeedSequence((stage.seed, stage.first_step)).generate_state(1)[0]
+            seed = np.random.SeedSequence((stage.seed, step)).generate_state(1)[0]
             self.simulation.seed = int(seed % 2**16)
-        self.simulation.operations.integrator.methods.append(self.method)
+        self.integrator.methods.append(self.method)
 
     def set_environment(self, stage: Stage, step: int, system: System) -> None:
-        """Set box, permittivity and temperature of a stage after `step` steps."""
+        """Set box, permittivity, temperature and field of a stage after `step` steps."""
         now = stage.environment(step)
-        box = scaled_box(system, now.concentration_mM)
+        box = scaled_box(system, now.concentration_mM, now.thickness_nm)
         hoomd.update.BoxResize.update(state=self.simulation.state, box=hoomd.Box(*box))
-        self._set_coulomb(
-            Interactions(now.temperature_K, now.relative_permittivity).coulomb_constant
-        )
+        here = Interactions(now.temperature_K, now.relative_permittivity, field_V_nm=now.field_V_nm)
+        if self.dipole is not None:  # charges and meshes change with a new model only
+            self._set_coulomb(here.coulomb_constant)
+        self._set_field(here, system.bodies)
+        if any(now.field_V_nm) and not self._field_on:
+            self.integrator.forces.append(self.field)
+            self._field_on = True
         if stage.integrator != "nve":
             self.method.kT = thermal_energy(now.temperature_K)
 
     def energies(self) -> dict[str, float]:
         """Return the potential energies in kJ/mol."""
-        return named_energies(float(self.steric.energy), float(self.dipole.energy))
+        field = [self.field] if self._field_on else []
+        groups = (self.steric, self.electrostatic, self.wall, field)
+        return named_energies(*(sum(float(f.energy) for f in group) for group in groups))
+
+    def evaluation(self, system: System) -> Evaluation:
+        """Return energies, forces and torques about the centres."""
+        acting = [*self.steric, *self.electrostatic, *self.wall]
+        acting += [self.field] if self._field_on else []
+        forces = np.sum([f.forces for f in acting], axis=0)
+        torques = np.sum([f.torques for f in acting], axis=0)
+        energies = np.sum([f.energies for f in acting], axis=0)
+        return gathered(system, self.energies(), forces, torques, energies, self.dipole is None)
 
     def read(self, template: System) -> System:
         """Return the present state."""
         snapshot = self.simulation.state.get_snapshot()
-        particles = snapshot.particles
+        particles, n = snapshot.particles, len(template)
         box = np.array(snapshot.configuration.box, dtype=np.float64)
         moved = replace(
             template,
             box=box,
-            positions=wrap(np.array(particles.position, dtype=np.float64), box),
-            orientations=rowan.normalize(np.array(particles.orientation, dtype=np.float64)),
-            velocities=np.array(particles.velocity, dtype=np.float64),
+            positions=wrap(np.array(particles.position[:n], dtype=np.float64), box),
+            orientations=rowan.normalize(np.array(particles.orientation[:n], dtype=np.float64)),
+            velocities=np.array(particles.velocity[:n], dtype=np.float64),
         )
-        return moved.with_quaternion_momenta(np.array(particles.angmom, dtype=np.float64))
+        return moved.with_quaternion_momenta(np.array(particles.angmom[:n], dtype=np.float64))
 
 
-def _snapshot(system: System) -> hoomd.Snapshot:
+def _snapshot(system: System, names: list[str]) -> hoomd.Snapshot:
     n = len(system)
     snapshot = hoomd.Snapshot()
     snapshot.configuration.box = system.box
     snapshot.particles.N = n
-    snapshot.particles.types = [str(i) for i in range(len(system.bodies))]
+    snapshot.particles.types = names
     snapshot.particles.typeid[:] = system.types
     snapshot.particles.position[:] = wrap(system.positions, system.box)
     snapshot.particles.orientation[:] = system.orientations

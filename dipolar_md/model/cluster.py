@@ -2,12 +2,42 @@
 
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import field_validator
+from pydantic import Field, field_validator, model_validator
 
 from dipolar_md.parameters import Parameters, Positive, Quantity, Text, load
 from dipolar_md.units import DEBYE
+
+
+class JanusShape(Parameters):
+    """The rings of beads of a janus body: an idealisation of the two ligand shells.
+
+    Attributes:
+        beads_per_ring: n beads in each ring (n-fold axis).
+        au_ring_radius_nm, au_ring_height_nm: of the Au-phosphine hemisphere's ring; the height is
+            counted from the core towards +z.
+        partner_ring_radius_nm, partner_ring_height_nm: of the other hemisphere's, towards -z.
+        twist_deg: magnitude of the angle between the rings, below 180°/n, where the body would be
+            achiral again; R turns by +twist about +z, S by -twist.
+    """
+
+    beads_per_ring: int = Field(ge=2, le=12, strict=True)
+    au_ring_radius_nm: Quantity
+    au_ring_height_nm: Quantity
+    partner_ring_radius_nm: Quantity
+    partner_ring_height_nm: Quantity
+    twist_deg: Quantity
+
+    @model_validator(mode="after")
+    def _twist_is_chiral(self) -> Self:
+        limit = 180 / self.beads_per_ring
+        if self.twist_deg.value >= limit:
+            raise ValueError(
+                f"twist_deg must be below 180/{self.beads_per_ring} = {limit:g} degrees "
+                f"(found {self.twist_deg.value:g})"
+            )
+        return self
 
 
 class Cluster(Parameters):
@@ -21,6 +51,7 @@ class Cluster(Parameters):
         axial_contact_nm: centre distance of two clusters in contact head to tail.
         lateral_contact_nm: centre distance of two clusters in contact side by side.
         hydrodynamic_radius_nm: radius for Stokes friction (and of the sphere of inertia).
+        janus: rings of the janus body.
     """
 
     name: Text
@@ -34,6 +65,7 @@ class Cluster(Parameters):
     alternative_axial_contact_nm: Quantity | None = None
     lateral_contact_nm: Quantity
     hydrodynamic_radius_nm: Quantity
+    janus: JanusShape | None = None
     notes: str = ""
 
     @field_validator("formula")

@@ -30,7 +30,7 @@ def expected_mean_length(
     scale = theory.dipole_energy_scale(
         body.dipole_magnitude_e_nm, relative_permittivity=relative_permittivity
     )
-    site = body.sites[0]
+    site = max(body.sites, key=lambda s: s.sigma_nm)
     depth = -theory.pair_minimum(site.sigma_nm, site.epsilon_kJ_mol, scale)[1]
     if depth > 200 * thermal_energy(temperature_K):
         return math.nan

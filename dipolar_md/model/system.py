@@ -31,6 +31,8 @@ class System:
         bodies: the body table.
         velocities: (N, 3) nm/ps.
         angular_velocities: (N, 3) space frame, rad/ps.
+        thickness_nm: distance between two walls at z = ±thickness/2 that hold the clusters in a
+            film; None in bulk. The box is higher than the film, so that images don't interact.
     """
 
     box: Floats
@@ -40,6 +42,7 @@ class System:
     bodies: tuple[Body, ...]
     velocities: Floats
     angular_velocities: Floats
+    thickness_nm: float | None = None
 
     def __post_init__(self) -> None:
         n = len(np.atleast_1d(self.positions))
@@ -61,6 +64,11 @@ class System:
             raise InputError(f"types must index the {len(self.bodies)} bodies")
         if not (self.box[:3] > 0).all():
             raise InputError(f"box lengths must be positive (found {self.box[:3]} nm)")
+        if self.thickness_nm is not None and not 0 < self.thickness_nm <= self.box[2]:
+            raise InputError(
+                f"thickness_nm must be positive and at most the height of the box, "
+                f"{self.box[2]:.4g} nm (found {self.thickness_nm})"
+            )
 
     @classmethod
     def from_arrays(
@@ -72,6 +80,7 @@ class System:
         types: ArrayLike | None = None,
         velocities: ArrayLike | None = None,
         angular_velocities: ArrayLike | None = None,
+        thickness_nm: float | None = None,
     ) -> Self:
         """Return a system from plain arrays: positions are wrapped, quaternions normalised.
 
@@ -83,6 +92,7 @@ class System:
             types: (N,) indices, default all 0.
             velocities: (N, 3) nm/ps, default at rest.
             angular_velocities: (N, 3) rad/ps in the space frame, default at rest.
+            thickness_nm: of a film between walls, default bulk.
 
         Raises:
             InputError: a wrong shape or a value that is not finite; the argument is named.
@@ -108,6 +118,7 @@ class System:
             angular_velocities=still
             if angular_velocities is None
             else np.asarray(angular_velocities, np.float64),
+            thickness_nm=thickness_nm,
         )
         return replace(checked, positions=wrap(x, edges))
 
@@ -116,8 +127,9 @@ class System:
 
     @property
     def volume_nm3(self) -> float:
-        """Box volume in nm³."""
-        return float(np.prod(self.box[:3]))
+        """Volume in nm³: of the box, or of the film between the walls."""
+        height = self.box[2] if self.thickness_nm is None else self.thickness_nm
+        return float(self.box[0] * self.box[1] * height)
 
     @property
     def concentration_mM(self) -> float:
@@ -133,6 +145,25 @@ class System:
         """(N, 3) dipole vectors in the space frame, e nm."""
         in_body = self.per_cluster([body.dipole_e_nm for body in self.bodies])
         return np.asarray(rowan.rotate(self.orientations, in_body), dtype=np.float64)
+
+    @property
+    def site_owners(self) -> NDArray[np.int64]:
+        """(M,) cluster of every site: the N centres first, then the others cluster by cluster."""
+        counts = np.array([len(body.sites) - 1 for body in self.bodies])[self.types]
+        clusters = np.arange(len(self))
+        return np.concatenate([clusters, np.repeat(clusters, counts)])
+
+    @property
+    def site_arms(self) -> Floats:
+        """(M, 3) vectors from the centres to the sites, nm, in the order of `site_owners`."""
+        n = len(self)
+        tables = [np.array([s.position_nm for s in b.sites[1:]]) for b in self.bodies]
+        local = [tables[kind] for kind in self.types if len(tables[kind])]
+        if not local:
+            return np.zeros((n, 3))
+        owners = self.site_owners[n:]
+        arms = rowan.rotate(self.orientations[owners], np.concatenate(local))
+        return np.concatenate([np.zeros((n, 3)), arms])
 
     @property
     def quaternion_momenta(self) -> Floats:
@@ -196,7 +227,13 @@ def _table(counts: Mapping[Body, int]) -> tuple[tuple[Body, ...], NDArray[np.int
 
 
 def _diameter(bodies: tuple[Body, ...]) -> float:
-    return max(body.axial_contact_nm for body in bodies)
+    """Return the distance (nm) at which no two of the bodies overlap, however they are turned."""
+    return max(
+        body.axial_contact_nm
+        if len(body.sites) == 1
+        else max(body.axial_contact_nm, 2 * body.extent_nm)
+        for body in bodies
+    )
 
 
 def random_gas(
@@ -204,16 +241,21 @@ def random_gas(
     concentration_mM: float,
     seed: int,
     temperature_K: float = REFERENCE_TEMPERATURE_K,
+    thickness_nm: float | None = None,
+    gap_nm: float = 0.0,
 ) -> System:
     """Return a gas of non-overlapping, randomly oriented bodies with thermal momenta.
 
-    Centres keep the largest axial contact; types are shuffled over the positions.
+    Centres keep twice the largest reach of a body from each other and one from the walls; types
+    are shuffled over the positions.
 
     Args:
         counts: bodies and how many of each.
-        concentration_mM: all clusters together, mmol/L; sets a cubic box.
+        concentration_mM: all clusters together, mmol/L; sets a cubic box, or the area of a film.
         seed: of positions, orientations and momenta.
         temperature_K: of the momenta.
+        thickness_nm: of a film between walls; None for bulk.
+        gap_nm: empty height of the box beyond the film.
 
     Raises:
         InputError: too dense to place at random; the densest that is sure to work is named.
@@ -224,12 +266,25 @@ def random_gas(
     rng = np.random.default_rng(seed)
     rng.shuffle(types)
     n, diameter = len(types), _diameter(bodies)
-    length = (n / (concentration_mM * MILLIMOLAR)) ** (1 / 3)
-    filled = n * np.pi / 6 * diameter**3 / length**3
+    volume = n / (concentration_mM * MILLIMOLAR)
+    if thickness_nm is None:
+        box = np.full(3, volume ** (1 / 3))
+        room = box.copy()
+    else:
+        if not (np.isfinite(thickness_nm) and thickness_nm > diameter):
+            raise InputError(
+                f"thickness_nm must exceed the diameter {diameter:.4g} nm (found {thickness_nm})"
+            )
+        edge = (volume / thickness_nm) ** 0.5
+        box = np.array([edge, edge, thickness_nm + gap_nm])
+        room = np.array([edge, edge, thickness_nm - diameter])
+    filled = n * np.pi / 6 * diameter**3 / volume
+    images = np.append(box[:2], max(box[2], 4 * diameter) if thickness_nm else box[2])
     positions = np.empty((0, 3))
     for _ in range(500 if filled < 0.35 else 0):  # random sequential addition jams at 0.38
-        positions = np.concatenate([positions, rng.uniform(0, length, (n - len(positions), 3))])
-        clashes = cKDTree(positions, boxsize=length).query_pairs(diameter, output_type="ndarray")
+        new = rng.uniform(0, 1, (n - len(positions), 3)) * room
+        positions = np.concatenate([positions, new])
+        clashes = cKDTree(positions, boxsize=images).query_pairs(diameter, output_type="ndarray")
         if not len(clashes):
             break
         keep = np.ones(n, dtype=bool)
@@ -243,11 +298,12 @@ def random_gas(
             "let a later stage concentrate the system"
         )
     system = System.from_arrays(
-        box=(length,) * 3,
-        positions=positions - length / 2,
+        box=box,
+        positions=positions - room / 2,
         orientations=rowan.normalize(rng.normal(size=(n, 4))),
         bodies=bodies,
         types=types,
+        thickness_nm=thickness_nm,
     )
     return system.thermalized(temperature_K, int(rng.integers(2**31)))
 

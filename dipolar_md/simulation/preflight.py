@@ -81,7 +81,7 @@ def preflight(recipe: Recipe) -> list[StageOutlook]:
         _check_compression(stage)
         for body in counts:
             _check_time_step(recipe, body, stage.frictions_of(body))
-        temperature, permittivity, concentration = stage.end
+        temperature, permittivity, concentration = stage.end[:3]
         strongest = max(counts, key=lambda b: contact_coupling(b, permittivity, temperature))
         outlooks.append(
             StageOutlook(
@@ -112,7 +112,7 @@ def _check_compression(stage: Stage) -> None:
 
 def _check_time_step(recipe: Recipe, body: Body, frictions: tuple[float, float]) -> None:
     """Raise where Δt is too long for libration, vibration or friction of a body in a chain."""
-    (site,) = body.sites
+    site = max(body.sites, key=lambda s: s.sigma_nm)
     weakest = min(environment.relative_permittivity for environment in _ends(recipe))
     scale = theory.dipole_energy_scale(body.dipole_magnitude_e_nm, relative_permittivity=weakest)
     r = float(theory.pair_minimum(site.sigma_nm, site.epsilon_kJ_mol, scale)[0])
