@@ -11,6 +11,10 @@ __version__ = "0.1.0"
 
 _NAMES = {
     "analysis.chains": ("CRITERIA", "ChainGraph", "find_chains", "find_neighbours"),
+    "analysis.handedness": (
+        "Handedness",
+        "handedness",
+    ),
     "analysis.nanowires": (
         "Estimate",
         "NanowireStatistics",
@@ -21,6 +25,10 @@ _NAMES = {
     "analysis.reference": ("Comparison", "Reference", "compare", "load_reference"),
     "analysis.structure": ("nematic_order", "polar_order"),
     "engines": ("Environment", "Evaluation", "Stage", "choose_engine", "evaluate"),
+    "engines.verification": (
+        "Verification",
+        "verify",
+    ),
     "errors": (
         "BlowUpError",
         "DipolarMDError",
@@ -36,6 +44,7 @@ _NAMES = {
     "model.system": ("System", "chain", "lattice", "pair", "random_gas", "ring"),
     "report": ("Analysis", "analyze", "draw_outlook"),
     "simulation.assembly": ("Progress", "Run", "assemble"),
+    "simulation.configurations": ("configurations",),
     "simulation.preflight": ("preflight",),
     "simulation.recipe": ("Recipe", "load_recipe"),
     "trajectory": ("Frame", "Trajectory"),
@@ -48,6 +57,8 @@ if TYPE_CHECKING:
     from dipolar_md.analysis.chains import ChainGraph as ChainGraph
     from dipolar_md.analysis.chains import find_chains as find_chains
     from dipolar_md.analysis.chains import find_neighbours as find_neighbours
+    from dipolar_md.analysis.handedness import Handedness as Handedness
+    from dipolar_md.analysis.handedness import handedness as handedness
     from dipolar_md.analysis.nanowires import Estimate as Estimate
     from dipolar_md.analysis.nanowires import NanowireStatistics as NanowireStatistics
     from dipolar_md.analysis.nanowires import growth as growth
@@ -64,6 +75,8 @@ if TYPE_CHECKING:
     from dipolar_md.engines import Stage as Stage
     from dipolar_md.engines import choose_engine as choose_engine
     from dipolar_md.engines import evaluate as evaluate
+    from dipolar_md.engines.verification import Verification as Verification
+    from dipolar_md.engines.verification import verify as verify
     from dipolar_md.errors import BlowUpError as BlowUpError
     from dipolar_md.errors import DipolarMDError as DipolarMDError
     from dipolar_md.errors import EngineMissingError as EngineMissingError
@@ -91,6 +104,7 @@ if TYPE_CHECKING:
     from dipolar_md.simulation.assembly import Progress as Progress
     from dipolar_md.simulation.assembly import Run as Run
     from dipolar_md.simulation.assembly import assemble as assemble
+    from dipolar_md.simulation.configurations import configurations as configurations
     from dipolar_md.simulation.preflight import preflight as preflight
     from dipolar_md.simulation.recipe import Recipe as Recipe
     from dipolar_md.simulation.recipe import load_recipe as load_recipe

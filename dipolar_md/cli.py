@@ -18,6 +18,7 @@ from dipolar_md.terminal import (
     print_analysis,
     print_comparison,
     print_preflight,
+    print_verification,
     table_of,
     warn_unfinished,
 )
@@ -242,6 +243,26 @@ def compare(
     print_comparison(comparison)
     warn_unfinished(opened)
     if strict and not (comparison.passed and opened.finished):
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: `dipolar-md verify runs/r-au-cu`, `dipolar-md verify r-au-cu`")
+def verify(
+    what: Annotated[str, typer.Argument(help="Run directory, or cluster name or TOML file.")],
+) -> None:
+    """Evaluate one configuration in every engine here and compare; exit 1 beyond tolerance.
+
+    Of a run the last frame; of a cluster a small random gas, as sphere and as janus body, with a
+    point dipole and with charges.
+    """
+    import dipolar_md as dm
+
+    passed = True
+    for title, system, interactions in dm.configurations(what):
+        found = dm.verify(system, interactions)
+        print_verification(title, len(system), found)
+        passed &= found.passed
+    if not passed:
         raise typer.Exit(1)
 
 

@@ -10,6 +10,7 @@ from rich.console import Console
 if TYPE_CHECKING:
     from dipolar_md.analysis.nanowires import Estimate
     from dipolar_md.analysis.reference import Comparison
+    from dipolar_md.engines.verification import Verification
     from dipolar_md.report import Analysis
     from dipolar_md.simulation.assembly import Progress, Run
 
@@ -185,6 +186,30 @@ def print_analysis(run: "Run", analysis: "Analysis") -> None:
     manifest = run.manifest
     out.print(f"Dipole sum: {manifest['electrostatics']}. Times: {manifest['times']}.")
     out.print(f"Written to {escaped(str(run.path))}: summary.json, chains.csv, figures/*.png")
+
+
+def print_verification(title: str, n: int, found: "Verification") -> None:
+    """Print the differences of every engine from the reference, per term."""
+    ran = [d for d in found.differences if not d.note]
+    columns = [f"{d.engine} ({d.device})" for d in ran]
+    table = table_of(title, "", f"{found.reference} / kJ/mol", *columns)
+    for term, energy in found.energies.items():
+        if energy or term == "total":
+            table.add_row(term, f"{energy:.6f}", *(f"{d.energies[term]:+.1e}" for d in ran))
+    table.add_row("force, relative", "", *(f"{d.force:.1e}" for d in ran))
+    table.add_row("torque, relative", "", *(f"{d.torque:.1e}" for d in ran))
+    table.add_row(
+        "",
+        "",
+        *("[green]agrees[/]" if d.passed else f"[bold red]beyond {d.tolerance:g}[/]" for d in ran),
+    )
+    out.print(table)
+    for d in found.differences:
+        if d.note:
+            out.print(f"{d.engine} ({d.device}): {escaped(d.note)}", soft_wrap=True)
+    if found.truncation_bias_kJ_mol is not None:
+        bias = found.truncation_bias_kJ_mol
+        out.print(f"Truncated minus Ewald sum: {bias:+.3f} kJ/mol per cluster ({n} clusters).")
 
 
 def warn_unfinished(run: "Run") -> None:

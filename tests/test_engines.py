@@ -285,8 +285,8 @@ def test_what_an_engine_cannot_do_is_refused_before_anything_starts(engine):
     with pytest.raises(dm.UnsupportedError, match="tilted"):
         chosen.evaluate(tilted, dm.Interactions(298.15, 1.0, cutoff_nm=5.0))
     here = dm.Environment(298.15, 1.0, gas.concentration_mM)
-    stage = dm.Stage("s", 10, 0.8, here, here, integrator="brownian")
-    with pytest.raises(dm.UnsupportedError, match="brownian"):
+    stage = dm.Stage("s", 10, 0.8, here, here, integrator="nose-hoover")
+    with pytest.raises(dm.UnsupportedError, match="nose-hoover"):
         chosen.run(gas, dm.Interactions(298.15, 1.0, cutoff_nm=5.0), stage, lambda report: True)
     denser = replace(stage, integrator="langevin", end=here._replace(concentration_mM=5000.0))
     with pytest.raises(dm.InputError, match="box too small"):

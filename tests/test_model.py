@@ -100,9 +100,8 @@ def test_sphere_is_uniform_and_counts_by_value():
 @pytest.mark.parametrize(
     ("options", "kind", "told"),
     [
-        ({"shape": "janus"}, UnsupportedError, "shape='janus'.*use shape='sphere', dipole='point'"),
-        ({"dipole": "charges"}, UnsupportedError, "dipole='charges' is not part"),
-        ({"shape": "cube"}, UnsupportedError, "shape='cube'"),
+        ({"shape": "cube"}, UnsupportedError, r"sphere or janus .*found 'cube' and 'point'"),
+        ({"dipole": "quadrupole"}, UnsupportedError, "point or charges .*quadrupole"),
         ({"dipole_D": 0}, InputError, r"dipole_D must be positive and finite \(found 0\)"),
         ({"dipole_D": float("nan")}, InputError, r"dipole_D .*\(found nan\)"),
         ({"axial_contact_nm": -1.8}, InputError, r"axial_contact_nm .*\(found -1.8\)"),
@@ -143,11 +142,13 @@ def test_interactions_refuse_impossible_numbers(key, value):
         dm.Interactions(**good | {key: value})
 
 
-def test_permittivity_is_never_assumed_and_ewald_not_pretended():
+def test_permittivity_is_never_assumed_and_methods_are_known():
     with pytest.raises(TypeError, match="relative_permittivity"):
         dm.Interactions(298.15)
-    with pytest.raises(UnsupportedError, match=r"electrostatics='ewald'.*electrostatics='cutoff'"):
-        dm.Interactions(298.15, 1.0, electrostatics="ewald")
+    with pytest.raises(UnsupportedError, match="cutoff or ewald"):
+        dm.Interactions(298.15, 1.0, electrostatics="reaction-field")
+    with pytest.raises(InputError, match="field_V_nm"):
+        dm.Interactions(298.15, 1.0, field_V_nm=(0.0, 1.0))
 
 
 # --- Exact systems --------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ def test_outlook_is_of_the_end_of_each_stage():
         volume = 1000 / (stage.end.concentration_mM * MILLIMOLAR)
         assert found.box_nm == pytest.approx(volume ** (1 / 3), rel=1e-12)
         assert found.volume_fraction == pytest.approx(1000 * np.pi / 6 * 1.822**3 / volume)
-        temperature, permittivity, concentration = stage.end
+        temperature, permittivity, concentration = stage.end[:3]
         assert found.coupling == contact_coupling(body, permittivity, temperature)
         assert found.expected_mean_length == expected_mean_length(
             body, permittivity, temperature, concentration

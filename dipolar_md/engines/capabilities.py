@@ -82,6 +82,8 @@ def refusal(
 ) -> str | None:
     """Return why an engine can't do what is asked, naming the one that can, or None."""
     charged = any(body.has_charges for body in system.bodies)
+    if engine == "direct":
+        return _direct_refusal(system, interactions, charged)
     for feature in features(system, interactions, stage):
         can = CAPABILITIES[feature]
         if can[engine] and (can[engine] != "with site charges" or charged):
@@ -93,6 +95,15 @@ def refusal(
         if can[engine]:
             hint = "use dipole = 'charges'"
         return f"engine '{engine}' can't do {feature}; {hint}"
+    return None
+
+
+def _direct_refusal(system: System, interactions: Interactions, charged: bool) -> str | None:
+    long_range = interactions.electrostatics == "ewald"
+    if charged and not long_range:
+        return "direct sums of charges need electrostatics = 'ewald'"
+    if system.box[3:].any() or (long_range and system.thickness_nm is not None):
+        return "direct sums have no tilted boxes, and no films with an Ewald sum"
     return None
 
 

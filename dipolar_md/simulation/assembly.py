@@ -29,8 +29,9 @@ from dipolar_md.engines import (
     choose_engine,
     version_of,
 )
-from dipolar_md.errors import BlowUpError, InputError, RunDirectoryError
-from dipolar_md.model.system import System, random_gas
+from dipolar_md.engines.capabilities import refusal
+from dipolar_md.errors import BlowUpError, InputError, RunDirectoryError, UnsupportedError
+from dipolar_md.model.system import System
 from dipolar_md.parameters import read_toml, validate
 from dipolar_md.simulation.preflight import preflight
 from dipolar_md.simulation.recipe import Recipe, load_recipe
@@ -159,8 +160,8 @@ def assemble(
         before = _existing(path, resolved, resume)
         if before is not None and Run(path).finished:
             return Run(path)
-        chosen, reason = choose_engine(engine, device, threads)
-        start = None if before is not None else _initial(resolved)
+        chosen, reason = _able_engine(resolved, engine, device, threads)
+        start = None if before is not None else resolved.initial()
         path.mkdir(parents=True, exist_ok=True)
         with _locked(path), _stop_signals() as stopped:
             before = _existing(path, resolved, resume)  # another process may just have ended here
@@ -184,7 +185,7 @@ def assemble(
                 "platform": platform.platform(),
                 "seed": resolved.seed,
                 "reproducibility": _PROMISE[chosen.name],
-                "electrostatics": f"point dipoles, truncated at {resolved.cutoff_nm:g} nm",
+                "electrostatics": _said_of_electrostatics(resolved),
                 "times": "physical friction"
                 if resolved.friction_scale == 1
                 else f"accelerated: friction scaled by {resolved.friction_scale:g}",
@@ -199,6 +200,28 @@ def assemble(
     except OSError as error:
         raise RunDirectoryError(f"{path}: can't be written: {error}") from error
     return Run(path)
+
+
+def _able_engine(
+    recipe: Recipe, engine: EngineName, device: DeviceName, threads: int
+) -> tuple[Any, str]:
+    """Return an engine that can do the whole recipe, or raise before anything starts."""
+    system, plan = recipe.initial(), recipe.plan()
+
+    def trouble(name: str) -> str | None:
+        found = (refusal(name, system, recipe.interactions(s.start), s) for s in plan)
+        return next((reason for reason in found if reason), None)
+
+    chosen, reason = choose_engine(engine, device, threads)
+    if engine == "auto" and trouble(chosen.name):
+        other: EngineName = "hoomd" if chosen.name == "lammps" else "lammps"
+        if not trouble(other):
+            unable = trouble(chosen.name)
+            chosen, reason = choose_engine(other, "cpu" if device == "auto" else device, threads)
+            reason = f"{reason} ({unable})"
+    if unable := trouble(chosen.name):
+        raise UnsupportedError(unable)
+    return chosen, reason
 
 
 class _Runner:
@@ -224,7 +247,7 @@ class _Runner:
         """Run what is left of the plan, from a new system or from the last checkpoint."""
         trajectory, done = self.path / "trajectory.gsd", 0
         if system is None and not (self.path / "restart.gsd").exists():
-            system = _initial(self.recipe)
+            system = self.recipe.initial()
         fresh = system is not None
         if system is None:
             restart = Trajectory(self.path / "restart.gsd")[0]
@@ -252,6 +275,8 @@ class _Runner:
         finally:
             session |= {"ended": _now(), "last_step": self.last_step}
             session["skins_nm"] = dict(self.engine.settings.skins_nm)
+            if self.engine.settings.ewald:
+                session["ewald"] = dict(self.engine.settings.ewald)
             _save(self.path, self.manifest)
 
     def _run_stage(self, stage: Stage, system: System, first_step: int) -> System:
@@ -302,12 +327,15 @@ class _Runner:
             temperature_K=now.temperature_K,
             relative_permittivity=now.relative_permittivity,
             energies=energies,
+            field_V_nm=now.field_V_nm,
         )
 
 
-def _initial(recipe: Recipe) -> System:
-    start = recipe.plan()[0].start
-    return random_gas(recipe.bodies(), start.concentration_mM, recipe.seed, start.temperature_K)
+def _said_of_electrostatics(recipe: Recipe) -> str:
+    kind = "point dipoles" if recipe.dipole == "point" else "two charges per cluster"
+    if recipe.electrostatics == "cutoff":
+        return f"{kind}, truncated at {recipe.cutoff_nm:g} nm"
+    return f"{kind}, Ewald sum (conducting boundary) to {recipe.ewald_accuracy:g} of contact"
 
 
 def _existing(path: Path, recipe: Recipe, resume: bool) -> dict[str, Any] | None:

@@ -9,6 +9,7 @@ from dipolar_md import theory
 from dipolar_md.engines import Environment, Stage
 from dipolar_md.errors import InputError
 from dipolar_md.model.body import Body
+from dipolar_md.model.contacts import bond
 from dipolar_md.model.outlook import contact_coupling, expected_mean_length
 from dipolar_md.parameters import parameter_file
 from dipolar_md.simulation.recipe import Recipe
@@ -17,6 +18,7 @@ from dipolar_md.units import MILLIMOLAR
 MAX_VOLUME_FRACTION = 0.45
 MAX_SCALING = 0.1
 """Largest change of the box length in one chunk of a ramp; 0.025 in the shipped drop-cast."""
+MIN_CHARGE_DISTANCE_NM = 0.9
 MAX_PHASE_PER_STEP = 0.5
 """Largest ω Δt: at 0.7 the shipped drop-cast blows up, at 0.46 its kT holds within 1 %."""
 
@@ -53,26 +55,37 @@ def preflight(recipe: Recipe) -> list[StageOutlook]:
         parameter_file("references", recipe.reference)
     counts = recipe.bodies()
     largest = max(body.axial_contact_nm for body in counts)
-    if recipe.cutoff_nm < 2 * largest:
+    truncated = recipe.electrostatics == "cutoff"
+    cutoff = recipe.cutoff_nm if truncated and recipe.cutoff_nm else 2 * largest
+    if cutoff < 2 * largest:
         raise InputError(
-            f"cutoff_nm = {recipe.cutoff_nm:g} cuts off neighbours in a chain; at least two "
+            f"cutoff_nm = {cutoff:g} cuts off neighbours in a chain; at least two "
             f"contacts, {2 * largest:.4g} nm"
         )
+    _check_charges(recipe, counts)
     outlooks = []
     for stage in recipe.plan():
         for environment in (stage.start, stage.end):
-            edge = (recipe.n_clusters / (environment.concentration_mM * MILLIMOLAR)) ** (1 / 3)
-            if edge < 2 * recipe.cutoff_nm:
+            volume = recipe.n_clusters / (environment.concentration_mM * MILLIMOLAR)
+            film = environment.thickness_nm
+            edge = volume ** (1 / 3) if film is None else (volume / film) ** 0.5
+            if edge < 2 * cutoff:
+                height = film or 2 * cutoff
                 fewest = math.ceil(
-                    (2 * recipe.cutoff_nm) ** 3 * environment.concentration_mM * MILLIMOLAR
+                    (2 * cutoff) ** 2 * height * environment.concentration_mM * MILLIMOLAR
                 )
                 raise InputError(
                     f"stage '{stage.name}': box too small for the cutoff: edge {edge:.4g} nm < "
-                    f"2 x cutoff_nm = {2 * recipe.cutoff_nm:.4g} nm; raise n_clusters to at least "
+                    f"2 x cutoff_nm = {2 * cutoff:.4g} nm; raise n_clusters to at least "
                     f"{fewest}, or lower cutoff_nm or concentration_mM"
                 )
+            if film is not None and film < 1.5 * largest:
+                raise InputError(
+                    f"stage '{stage.name}': thickness_nm = {film:g} is too thin: clusters of "
+                    f"{largest:g} nm need at least {1.5 * largest:.2f} nm"
+                )
             spheres = sum(n * body.axial_contact_nm**3 for body, n in counts.items())
-            fraction = math.pi / 6 * spheres / edge**3
+            fraction = math.pi / 6 * spheres / volume
             if fraction > MAX_VOLUME_FRACTION:
                 raise InputError(
                     f"stage '{stage.name}': concentration_mM = {environment.concentration_mM:g} is "
@@ -99,7 +112,11 @@ def preflight(recipe: Recipe) -> list[StageOutlook]:
 
 def _check_compression(stage: Stage) -> None:
     """Raise where a chunk would scale the box by more than `MAX_SCALING`."""
-    total = math.log(stage.end.concentration_mM / stage.start.concentration_mM) / 3
+    one, other = stage.start, stage.end
+    total = math.log(other.concentration_mM / one.concentration_mM) / 3
+    if one.thickness_nm and other.thickness_nm:
+        across = math.log(one.thickness_nm / other.thickness_nm)
+        total = max(across, (3 * total - across) / 2, key=abs)
     chunks = math.ceil(stage.steps / stage.chunk_steps)
     if abs(total) / chunks > MAX_SCALING:
         longest = math.floor(stage.steps / math.ceil(abs(total) / MAX_SCALING))
@@ -110,17 +127,27 @@ def _check_compression(stage: Stage) -> None:
         )
 
 
+def _check_charges(recipe: Recipe, counts: dict[Body, int]) -> None:
+    """Raise where unlike charges of neighbours in contact come too near to each other."""
+    for body in counts if recipe.dipole == "charges" else ():
+        extent = max(abs(site.position_nm[2]) for site in body.sites if site.charge_e)
+        gap = body.axial_contact_nm - 2 * extent
+        if gap < MIN_CHARGE_DISTANCE_NM:
+            raise InputError(
+                f"'{body.name}': unlike charges of neighbours in contact are {gap:.3g} nm apart, "
+                f"at least {MIN_CHARGE_DISTANCE_NM} nm are needed; use dipole = 'point'"
+            )
+
+
 def _check_time_step(recipe: Recipe, body: Body, frictions: tuple[float, float]) -> None:
     """Raise where Δt is too long for libration, vibration or friction of a body in a chain."""
-    site = max(body.sites, key=lambda s: s.sigma_nm)
     weakest = min(environment.relative_permittivity for environment in _ends(recipe))
     scale = theory.dipole_energy_scale(body.dipole_magnitude_e_nm, relative_permittivity=weakest)
-    r = float(theory.pair_minimum(site.sigma_nm, site.epsilon_kJ_mol, scale)[0])
+    r, stiffness = bond(body, float(scale))
     inertia = min(body.inertia_Da_nm2)
-    s6 = (site.sigma_nm / r) ** 6
-    bond = 4 * site.epsilon_kJ_mol * (156 * s6**2 - 42 * s6) / r**2 - 24 * scale / r**5
-    collision = 456 * site.epsilon_kJ_mol / site.sigma_nm**2  # of WCA at σ, where it is about kT
-    fastest = np.sqrt([4 * scale / r**3 / inertia, 2 * max(bond, collision) / body.mass_Da])
+    largest = max(body.sites, key=lambda site: site.sigma_nm)
+    collision = 456 * largest.epsilon_kJ_mol / largest.sigma_nm**2  # of WCA at σ, where it is kT
+    fastest = np.sqrt([4 * scale / r**3 / inertia, 2 * max(stiffness, collision) / body.mass_Da])
     rates = [frictions[0] / body.mass_Da, frictions[1] / inertia]
     longest = MAX_PHASE_PER_STEP / max(*fastest, *rates)
     if recipe.time_step_ps > longest:

@@ -20,7 +20,9 @@ from dipolar_md.errors import InputError
 from dipolar_md.model.body import Body, coarse_grain
 from dipolar_md.model.cluster import Cluster, load_cluster
 from dipolar_md.model.interactions import Interactions
+from dipolar_md.model.system import System, random_gas
 from dipolar_md.parameters import (
+    Number,
     Parameters,
     Positive,
     Text,
@@ -33,6 +35,7 @@ from dipolar_md.parameters import (
 PHYSICAL = (
     "dipole_D",
     "axial_contact_nm",
+    "attraction_kT",
     "temperature_K",
     "cutoff_nm",
     "viscosity_mPa_s",
@@ -43,10 +46,14 @@ PHYSICAL = (
 
 
 class Component(Parameters):
-    """A kind of cluster and its share (by number) of the mixture."""
+    """A kind of cluster and its share (by number) of the mixture.
+
+    `handedness` takes a cluster whose file is racemic as its R or its S enantiomer.
+    """
 
     cluster: Cluster
     share: Positive = 1.0
+    handedness: Literal["R", "S"] | None = None
 
 
 class StageSpec(Parameters):
@@ -57,6 +64,8 @@ class StageSpec(Parameters):
     concentration_mM: Positive | None = None
     relative_permittivity: float | None = Field(default=None, ge=1, strict=True)
     temperature_K: Positive | None = None
+    thickness_nm: Positive | None = None
+    field_V_nm: tuple[Number, Number, Number] | None = None
     skin_nm: Positive | None = None
     source: Text
 
@@ -65,20 +74,25 @@ class Recipe(Parameters):
     """A simulation file; see `params/recipes/r-au-cu.toml` for one with every number explained.
 
     `dipole_D` and `axial_contact_nm`, where given, replace the values of every cluster; the steric
-    diameter stays solved for the cluster's own dipole.
+    diameter stays solved for the cluster's own dipole. `thickness_nm` in the stages holds the
+    clusters in a film between two walls, from the first stage on; `cutoff_nm` belongs to
+    `electrostatics = "cutoff"`, `ewald_accuracy` to `"ewald"`.
     """
 
     name: Text
     title: Text
     n_clusters: int = Field(ge=1, le=10_000_000, strict=True)
     seed: int = Field(ge=0, default=1, strict=True)
-    shape: Literal["sphere"] = "sphere"
-    dipole: Literal["point"] = "point"
+    shape: Literal["sphere", "janus"] = "sphere"
+    dipole: Literal["point", "charges"] = "point"
     dipole_D: Positive | None = None
     axial_contact_nm: Positive | None = None
+    attraction_kT: Positive | None = None
     temperature_K: Positive
-    electrostatics: Literal["cutoff"] = "cutoff"
-    cutoff_nm: Positive
+    electrostatics: Literal["cutoff", "ewald"] = "cutoff"
+    cutoff_nm: Positive | None = None
+    ewald_accuracy: float = Field(default=1e-3, ge=1e-6, le=0.1, strict=True)
+    integrator: Literal["langevin", "brownian"] = "langevin"
     viscosity_mPa_s: Positive
     friction_scale: Positive
     time_step_ps: Positive
@@ -98,11 +112,19 @@ class Recipe(Parameters):
                     f"stages.{first.name}.{key} is missing: the first stage must state it "
                     "(the permittivity decides whether chains form, so it is never assumed)"
                 )
+        if any(stage.thickness_nm for stage in self.stages) and not first.thickness_nm:
+            raise ValueError(
+                f"stages.{first.name}.thickness_nm is missing: a film has its walls from the first "
+                "stage on (let them come together in a later one)"
+            )
+        if self.electrostatics == "cutoff" and self.cutoff_nm is None:
+            raise ValueError("key 'cutoff_nm' is missing: electrostatics = 'cutoff' needs it")
         names = [stage.name for stage in self.stages]
         if len(set(names)) < len(names):
             raise ValueError(f"stage names must differ (found {names})")
         kinds = [component.cluster.name for component in self.components]
-        if len(set(kinds)) < len(kinds):
+        hands = [(c.cluster.name, c.handedness) for c in self.components]
+        if len(set(hands)) < len(hands):
             raise ValueError(f"cluster names must differ (found {kinds})")
         if unknown := set(self.sources) - set(type(self).model_fields):
             raise ValueError(f"sources names unknown keys {sorted(unknown)}")
@@ -122,6 +144,8 @@ class Recipe(Parameters):
                 self.dipole,
                 dipole_D=self.dipole_D,
                 axial_contact_nm=self.axial_contact_nm,
+                attraction_kT=self.attraction_kT or 0.0,
+                handedness=component.handedness,
             ): int(count)
             for component, count in zip(self.components, np.diff(edges, prepend=0), strict=True)
             if count
@@ -136,6 +160,8 @@ class Recipe(Parameters):
                     spec.temperature_K or before.temperature_K,
                     spec.relative_permittivity or before.relative_permittivity,
                     spec.concentration_mM or before.concentration_mM,
+                    spec.thickness_nm or before.thickness_nm,
+                    spec.field_V_nm or before.field_V_nm,
                 ),
                 initial=Environment(self.temperature_K, 0.0, 0.0),
             )
@@ -150,6 +176,7 @@ class Recipe(Parameters):
                 end=end,
                 viscosity_mPa_s=self.viscosity_mPa_s,
                 friction_scale=self.friction_scale,
+                integrator=self.integrator,
                 chunk_steps=self.chunk_steps,
                 skin_nm=spec.skin_nm,
                 seed=int(np.random.SeedSequence((self.seed, index)).generate_state(1)[0]),
@@ -161,16 +188,33 @@ class Recipe(Parameters):
 
     def interactions(self, environment: Environment) -> Interactions:
         """Return what acts between clusters in an environment."""
-        return Interactions(
-            environment.temperature_K,
-            environment.relative_permittivity,
-            self.electrostatics,
-            self.cutoff_nm,
+        return environment.applied_to(
+            Interactions(
+                environment.temperature_K,
+                environment.relative_permittivity,
+                self.electrostatics,
+                self.cutoff_nm or 10.0,
+                self.ewald_accuracy,
+            )
+        )
+
+    def initial(self) -> System:
+        """Return the random gas that the first stage starts from."""
+        start = self.plan()[0].start
+        reach = self.cutoff_nm if self.cutoff_nm and self.electrostatics == "cutoff" else 0.4
+        return random_gas(
+            self.bodies(),
+            start.concentration_mM,
+            self.seed,
+            start.temperature_K,
+            start.thickness_nm,
+            gap_nm=2.5
+            * reach,  # images of a film don't interact, and HOOMD finds its box high enough
         )
 
     def to_toml(self) -> str:
         """Return the fully resolved file, clusters included, ready to be run again."""
-        return tomli_w.dumps(self.model_dump(exclude_none=True))
+        return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
 
 
 def load_recipe(name: str | Path | Recipe, overrides: Mapping[str, Any] | None = None) -> Recipe:
