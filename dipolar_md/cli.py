@@ -168,6 +168,7 @@ def assemble(
         int | None,
         typer.Option(help="CPU threads of LAMMPS [default: all cores, 400 clusters each].", min=1),
     ] = None,
+    ranks: Annotated[int, typer.Option(help="MPI ranks of LAMMPS.", min=1)] = 1,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Set any recipe key; may be repeated."),
@@ -198,6 +199,7 @@ def assemble(
             engine.value,
             device.value,
             threads=threads,
+            ranks=ranks,
             progress=show,
         )
     if ran():

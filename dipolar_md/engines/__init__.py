@@ -319,16 +319,18 @@ def inspect_engine(name: str, device: DeviceName = "auto") -> Finding:
 
 
 def choose_engine(
-    name: EngineName = "auto", device: DeviceName = "auto", threads: int = 1
+    name: EngineName = "auto", device: DeviceName = "auto", threads: int = 1, ranks: int = 1
 ) -> tuple[Engine, str]:
     """Return an engine and the reason for the choice.
 
-    `auto` takes HOOMD-blue where it has a usable GPU, and LAMMPS on a CPU, where it is the faster.
+    `auto` takes HOOMD-blue where it has a usable GPU, and LAMMPS on a CPU, where it is the faster,
+    or where several MPI `ranks` are asked for.
 
     Raises:
         EngineMissingError: the engine or the device is not available; the message says how to
             get it.
         InputError: an unknown name.
+        UnsupportedError: several ranks with an engine that has none.
     """
     if name not in ("auto", "hoomd", "lammps") or device not in ("auto", "cpu", "gpu"):
         raise InputError(
@@ -337,14 +339,16 @@ def choose_engine(
         )
     if name == "auto":
         gpu = inspect_engine("hoomd", "gpu")
-        if device != "cpu" and gpu.usable:
-            return _make("hoomd", "gpu", threads), f"HOOMD-blue {gpu.version} on a GPU: {gpu.note}"
+        if device != "cpu" and gpu.usable and ranks == 1:
+            return _make(
+                "hoomd", "gpu", threads, ranks
+            ), f"HOOMD-blue {gpu.version} on a GPU: {gpu.note}"
         if device == "gpu":
             raise EngineMissingError(f"device 'gpu' asked for, but HOOMD-blue has none: {gpu.note}")
         cpu = inspect_engine("lammps", "cpu")
         if cpu.usable:
             return (
-                _make("lammps", "cpu", threads),
+                _make("lammps", "cpu", threads, ranks),
                 f"LAMMPS {cpu.version} on the CPU: no GPU for HOOMD-blue ({gpu.note})"
                 if device == "auto"
                 else f"LAMMPS {cpu.version} on the CPU, the faster engine there",
@@ -353,12 +357,12 @@ def choose_engine(
     finding = inspect_engine(name, device)
     if not finding.usable:
         raise EngineMissingError(f"engine '{name}' on device '{device}': {finding.note}")
-    return _make(name, finding.device, threads), f"engine '{name}' asked for: {finding.note}"
+    return _make(name, finding.device, threads, ranks), f"engine '{name}' asked for: {finding.note}"
 
 
-def _make(name: str, device: str, threads: int) -> Engine:
+def _make(name: str, device: str, threads: int, ranks: int) -> Engine:
     module: Any = import_module(f"dipolar_md.engines.{name}")
-    return module.make(device, threads)  # type: ignore[no-any-return]
+    return module.make(device, threads, ranks)  # type: ignore[no-any-return]
 
 
 def evaluate(

@@ -35,7 +35,7 @@ from dipolar_md.engines import (
 )
 from dipolar_md.engines.capabilities import check_stage, check_system
 from dipolar_md.engines.ewald import Mesh, plan, record
-from dipolar_md.errors import BlowUpError, InputError
+from dipolar_md.errors import BlowUpError, InputError, UnsupportedError
 from dipolar_md.model.body import Body
 from dipolar_md.model.interactions import Interactions, kinds_of_sites, site_kinds
 from dipolar_md.model.system import System, wrap
@@ -61,8 +61,14 @@ def inspect(device: str) -> Finding:
     return Finding("hoomd", reason is None, version, "cpu", reason or "usable on the CPU")
 
 
-def make(device: str, threads: int) -> "HoomdEngine":
-    """Return the engine."""
+def make(device: str, threads: int, ranks: int) -> "HoomdEngine":
+    """Return the engine.
+
+    Raises:
+        UnsupportedError: several ranks.
+    """
+    if ranks > 1:
+        raise UnsupportedError("engine 'hoomd' can't do several MPI ranks; engine 'lammps' can")
     return HoomdEngine(device)
 
 

@@ -7,7 +7,7 @@ import ctypes
 import importlib.metadata
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -31,6 +31,7 @@ from dipolar_md.engines import (
 from dipolar_md.engines.capabilities import check_stage, check_system
 from dipolar_md.engines.ewald import Mesh, plan, record
 from dipolar_md.engines.lammps_model import SLAB, Model, gathered_atoms
+from dipolar_md.engines.ranks import run_on_ranks
 from dipolar_md.errors import BlowUpError, EngineMissingError, UnsupportedError
 from dipolar_md.model.interactions import Interactions
 from dipolar_md.model.system import System
@@ -70,9 +71,9 @@ def inspect(device: str) -> Finding:
     return Finding("lammps", True, version_of("lammps"), "cpu", "usable on the CPU")
 
 
-def make(device: str, threads: int) -> "LammpsEngine":
+def make(device: str, threads: int, ranks: int) -> "LammpsEngine":
     """Return the engine."""
-    return LammpsEngine(threads)
+    return LammpsEngine(threads, ranks)
 
 
 @contextmanager
@@ -88,9 +89,17 @@ def _instance(threads: int) -> Iterator[Any]:
 
 @dataclass
 class LammpsEngine:
-    """Spheres and rigid bodies by truncated or Ewald-summed dipoles, or by PPPM charges."""
+    """Spheres and rigid bodies by truncated or Ewald-summed dipoles, or by PPPM charges.
+
+    Attributes:
+        threads: OpenMP threads of each rank.
+        ranks: MPI ranks that share a stage; evaluations are done by one.
+        agree: gives all ranks what one of them decided.
+    """
 
     threads: int = 1
+    ranks: int = 1
+    agree: Callable[[Any], Any] = lambda value: value
     settings: Settings = field(default_factory=Settings)
     name: str = "lammps"
     device: str = "cpu"
@@ -133,6 +142,13 @@ class LammpsEngine:
         """
         check_stage(system, interactions, stage, self.name)
         _check_inertia(system)
+        if self.ranks > 1:
+            last, settings = run_on_ranks(
+                self.ranks, self.threads, system, interactions, stage, observer
+            )
+            self.settings.skins_nm |= settings.skins_nm
+            self.settings.ewald |= settings.ewald
+            return last
         mesh = self._planned(system, interactions, stage)
         skin = stage.skin_nm
         if skin is None:
@@ -184,9 +200,9 @@ class LammpsEngine:
                 lmp.command("run 20 pre no post no")
                 return time.perf_counter() - begin
 
-        mesh, errors = plan(
-            densest, interactions, lambda s, m: self.evaluate(s, interactions, m), seconds
-        )
+        found = plan(densest, interactions, lambda s, m: self.evaluate(s, interactions, m), seconds)
+        mesh: Mesh
+        mesh, errors = self.agree(found)
         points = mesh.points(densest, SLAB if densest.thickness_nm else 1.0)
         self.settings.ewald[stage.name] = record(mesh, errors, densest, points)
         return mesh
@@ -212,7 +228,7 @@ class LammpsEngine:
                 begin = time.perf_counter()
                 lmp.command(f"run {_TRIAL_STEPS} pre no post no")
                 timings[skin] = time.perf_counter() - begin
-        return min(timings, key=lambda skin: timings[skin])
+        return float(self.agree(min(timings, key=lambda skin: timings[skin])))
 
 
 def _check_inertia(system: System) -> None:

@@ -43,8 +43,8 @@ _BEGUN = {".lock", "recipe.toml", "recipe.toml.part", "manifest.json.part"}
 _PROMISE = {
     "lammps": (
         "Bitwise identical trajectories for the same recipe, seed, LAMMPS version, machine, "
-        "threads and neighbour-list skins, run without interruption. Skins are tuned by timing "
-        "and recorded below; state them as skin_nm in the stages to repeat a run exactly."
+        "threads, ranks and neighbour-list skins, run without interruption. Skins are tuned by "
+        "timing and recorded below; state them as skin_nm in the stages to repeat a run exactly."
     ),
     "hoomd": (
         "Bitwise identical trajectories on a CPU for the same recipe, seed, HOOMD version, machine "
@@ -124,6 +124,7 @@ def assemble(
     seed: int | None = None,
     resume: bool = True,
     threads: int | None = None,
+    ranks: int = 1,
     overrides: Mapping[str, Any] | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Run:
@@ -138,7 +139,9 @@ def assemble(
         device: `auto`, `cpu` or `gpu`.
         seed: of positions and noise, default the recipe's.
         resume: continue an existing run of the same recipe; False refuses an existing directory.
-        threads: CPU threads of the LAMMPS engine, default all cores but at least 400 clusters each.
+        threads: CPU threads of the LAMMPS engine (of each rank), default all cores but at least 400
+            clusters each; 1 with several ranks.
+        ranks: MPI ranks of the LAMMPS engine.
         overrides: recipe values by dotted key, as in `load_recipe`.
         progress: called after every chunk.
 
@@ -151,6 +154,10 @@ def assemble(
     overrides = dict(overrides or {}) | ({} if seed is None else {"seed": seed})
     resolved = load_recipe(recipe, overrides)
     preflight(resolved)
+    if ranks < 1:
+        raise InputError(f"ranks must be at least 1 (found {ranks})")
+    if threads is None and ranks > 1:
+        threads = 1
     if threads is None:
         threads = max(1, min(len(os.sched_getaffinity(0)), resolved.n_clusters // 400))
     if threads < 1:
@@ -160,7 +167,7 @@ def assemble(
         before = _existing(path, resolved, resume)
         if before is not None and Run(path).finished:
             return Run(path)
-        chosen, reason = _able_engine(resolved, engine, device, threads)
+        chosen, reason = _able_engine(resolved, engine, device, threads, ranks)
         start = None if before is not None else resolved.initial()
         path.mkdir(parents=True, exist_ok=True)
         with _locked(path), _stop_signals() as stopped:
@@ -172,6 +179,7 @@ def assemble(
                 "engine_version": chosen.version,
                 "device": chosen.device,
                 "threads": threads,
+                "ranks": ranks,
                 "reason": reason,
                 "started": _now(),
                 "first_step": 0,
@@ -203,7 +211,7 @@ def assemble(
 
 
 def _able_engine(
-    recipe: Recipe, engine: EngineName, device: DeviceName, threads: int
+    recipe: Recipe, engine: EngineName, device: DeviceName, threads: int, ranks: int
 ) -> tuple[Any, str]:
     """Return an engine that can do the whole recipe, or raise before anything starts."""
     system, plan = recipe.initial(), recipe.plan()
@@ -212,12 +220,14 @@ def _able_engine(
         found = (refusal(name, system, recipe.interactions(s.start), s) for s in plan)
         return next((reason for reason in found if reason), None)
 
-    chosen, reason = choose_engine(engine, device, threads)
+    chosen, reason = choose_engine(engine, device, threads, ranks)
     if engine == "auto" and trouble(chosen.name):
         other: EngineName = "hoomd" if chosen.name == "lammps" else "lammps"
         if not trouble(other):
             unable = trouble(chosen.name)
-            chosen, reason = choose_engine(other, "cpu" if device == "auto" else device, threads)
+            chosen, reason = choose_engine(
+                other, "cpu" if device == "auto" else device, threads, ranks
+            )
             reason = f"{reason} ({unable})"
     if unable := trouble(chosen.name):
         raise UnsupportedError(unable)
