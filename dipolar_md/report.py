@@ -20,8 +20,9 @@ from dipolar_md.analysis.nanowires import (
     nanowire_statistics,
 )
 from dipolar_md.analysis.reference import Comparison, Reference, compare, load_reference
-from dipolar_md.errors import RunDirectoryError
+from dipolar_md.errors import InputError, RunDirectoryError
 from dipolar_md.model.body import Body
+from dipolar_md.model.cluster import Cluster
 from dipolar_md.model.outlook import Outlook, expected_mean_length
 from dipolar_md.simulation.assembly import Run, write_file
 from dipolar_md.trajectory import Frame
@@ -201,6 +202,25 @@ def draw_outlook(outlook: Outlook, path: Path) -> Path:
         figure.savefig(picture, format="png")
     try:
         write_file(path, picture.getvalue())
+    except OSError as error:
+        raise RunDirectoryError(f"{path}: can't be written: {error}") from error
+    return path
+
+
+def write_cluster(cluster: Cluster, path: Path, overwrite: bool = False) -> Path:
+    """Write a cluster file that `load_cluster` reads; return its path.
+
+    Raises:
+        InputError: the file exists and `overwrite` is false.
+        RunDirectoryError: the file can't be written.
+    """
+    if path.exists() and not overwrite:
+        raise InputError(f"{path}: exists already: choose another name, or say --overwrite")
+    import tomli_w
+
+    text = tomli_w.dumps(cluster.model_dump(exclude_none=True))
+    try:
+        write_file(path, text.encode())
     except OSError as error:
         raise RunDirectoryError(f"{path}: can't be written: {error}") from error
     return path

@@ -4,9 +4,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
-from dipolar_md.parameters import Parameters, Positive, Quantity, Text, load
+from dipolar_md.errors import InputError
+from dipolar_md.parameters import (
+    Parameters,
+    Positive,
+    Quantity,
+    Text,
+    load,
+    parameter_file,
+    read_toml,
+    validate,
+)
 from dipolar_md.units import DEBYE
 
 
@@ -21,6 +31,8 @@ class Cluster(Parameters):
         axial_contact_nm: centre distance of two clusters in contact head to tail.
         lateral_contact_nm: centre distance of two clusters in contact side by side.
         hydrodynamic_radius_nm: radius for Stokes friction (and of the sphere of inertia).
+        polarisability_nm3: polarisability volume along the dipole.
+        rotational_symmetry: order of the dipole axis as a rotation axis.
     """
 
     name: Text
@@ -34,6 +46,8 @@ class Cluster(Parameters):
     alternative_axial_contact_nm: Quantity | None = None
     lateral_contact_nm: Quantity
     hydrodynamic_radius_nm: Quantity
+    polarisability_nm3: Quantity | None = None
+    rotational_symmetry: int | None = Field(default=None, ge=1, strict=True)
     notes: str = ""
 
     @field_validator("formula")
@@ -70,13 +84,28 @@ class Solvent(Parameters):
     viscosity_mPa_s: Quantity | None = None
 
 
-def load_cluster(name: str | Path) -> Cluster:
+def load_cluster(name: str | Path, dipole_D: float | None = None) -> Cluster:
     """Return the cluster of a shipped name (`r-au-cu`) or of a TOML file.
 
+    Args:
+        name: shipped name or path.
+        dipole_D: dipole in debye instead of the file's; needed where the file knows none.
+
     Raises:
-        InputError: unknown name (the nearest are listed), or a wrong file (each key is named).
+        InputError: unknown name (the nearest are listed), a wrong file (each key is named), or a
+            dipole that is neither in the file nor given.
     """
-    return load(Cluster, "clusters", name)
+    path = parameter_file("clusters", name)
+    data = read_toml(path)
+    if dipole_D is not None:
+        data["dipole_D"] = {"value": dipole_D, "status": "estimated", "source": "Given by the user"}
+    elif "dipole_D" not in data:
+        raise InputError(
+            f"{path}: key 'dipole_D' is missing: no dipole is known of this cluster, and none is "
+            "assumed. Give one (dipole_D=… in Python, --dipole-D with describe, or a [dipole_D] "
+            "table with value, status and source in a copy of the file), or scan it"
+        )
+    return validate(Cluster, data, path)
 
 
 def load_solvent(name: str | Path) -> Solvent:
