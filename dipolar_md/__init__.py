@@ -39,7 +39,7 @@ _NAMES = {
     "model.outlook": ("describe",),
     "model.structure": ("read_molecule",),
     "model.system": ("System", "chain", "lattice", "pair", "random_gas", "ring"),
-    "report": ("Analysis", "analyze", "draw_outlook", "write_cluster"),
+    "report": ("Analysis", "analyze", "draw_outlook", "draw_phase_estimate", "write_cluster"),
     "simulation.assembly": ("Progress", "Run", "assemble"),
     "simulation.preflight": ("preflight",),
     "simulation.recipe": ("Recipe", "load_recipe"),
@@ -104,6 +104,7 @@ if TYPE_CHECKING:
     from dipolar_md.report import Analysis as Analysis
     from dipolar_md.report import analyze as analyze
     from dipolar_md.report import draw_outlook as draw_outlook
+    from dipolar_md.report import draw_phase_estimate as draw_phase_estimate
     from dipolar_md.report import write_cluster as write_cluster
     from dipolar_md.simulation.assembly import Progress as Progress
     from dipolar_md.simulation.assembly import Run as Run

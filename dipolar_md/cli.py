@@ -109,7 +109,7 @@ def describe(
         typer.Option("--dipole-D", help="Another dipole; needed where the file knows none."),
     ] = None,
     plot: Annotated[
-        bool, typer.Option("--plot", help="Also draw expected length against concentration.")
+        bool, typer.Option("--plot", help="Also draw expected lengths and the phase estimate.")
     ] = False,
 ) -> None:
     """Dipole, contact energy, λ and expected chain length of a cluster, before any simulation."""
@@ -155,6 +155,7 @@ def describe(
     print_expectation(outlook)
     if plot:
         out.print(f"drawn: {dm.draw_outlook(outlook, Path(f'{c.name}-expectation.png'))}")
+        out.print(f"drawn: {dm.draw_phase_estimate(outlook, Path(f'{c.name}-phase.png'))}")
 
 
 @app.command(epilog="Example: `dipolar-md dipole au3cd.cif --method gfn2 --name my-au3cd`")

@@ -75,7 +75,9 @@ def dipole_frame(molecule: Molecule, axis: ArrayLike) -> Floats:
     centred = molecule.positions_nm - molecule.centre_of_mass_nm
     across = centred - np.outer(centred @ z, z)
     away = np.linalg.norm(across, axis=1)
-    farthest = across[np.argmax(away)]
+    # Atoms at equal distances are told apart by height and element, which a mirror leaves alone.
+    keys = (molecule.numbers, np.round(centred @ z, 5), np.round(away, 5))
+    farthest = across[np.lexsort(keys)[-1]]
     if away.max() < 1e-6:  # all atoms on the axis: any azimuth
         farthest = np.cross(z, np.eye(3)[np.argmin(np.abs(z))])
     x = farthest / np.linalg.norm(farthest)

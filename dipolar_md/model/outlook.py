@@ -3,6 +3,9 @@
 import math
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dipolar_md import theory
 from dipolar_md.errors import InputError
 from dipolar_md.model.body import Body, coarse_grain
@@ -140,6 +143,39 @@ class Outlook(NamedTuple):
     solvents: tuple[SolventOutlook, ...]
     contacts: tuple[ContactOutlook, ...]
     polarisation_gain: float | None
+
+
+class PhaseEstimate(NamedTuple):
+    """Expected mean chain length over concentration and coupling, for one body at 298.15 K.
+
+    Attributes:
+        concentration_mM: (n,) concentrations.
+        coupling: (m,) λ at contact.
+        mean_length: (m, n) clusters per chain.
+    """
+
+    concentration_mM: NDArray[np.float64]
+    coupling: NDArray[np.float64]
+    mean_length: NDArray[np.float64]
+
+
+def phase_estimate(body: Body, most_coupling: float = 12.0) -> PhaseEstimate:
+    """Return where ideal association expects chains of a body whose dipole is screened or scaled.
+
+    Args:
+        body: the body; its steric diameter stays.
+        most_coupling: largest λ at contact.
+    """
+    concentration = np.geomspace(0.1, 200, 61)
+    coupling = np.linspace(0.05, most_coupling, 60)
+    kT = thermal_energy(REFERENCE_TEMPERATURE_K)
+    site = body.sites[0]
+    scale = coupling * body.axial_contact_nm**3 * kT
+    bonding = theory.bonding_volume(
+        site.sigma_nm, site.epsilon_kJ_mol, scale, REFERENCE_TEMPERATURE_K
+    )
+    lengths = theory.association_mean_length(concentration * MILLIMOLAR, bonding[:, None])
+    return PhaseEstimate(concentration, coupling, lengths)
 
 
 def describe(

@@ -34,6 +34,7 @@ _ASE_FORMATS = {
     **dict.fromkeys((".pdb", ".ent"), "proteindatabank"),
     **dict.fromkeys((".vasp", ".poscar", ".contcar", "poscar", "contcar"), "vasp"),
 }
+_SAME_SITE_ANGSTROM = 0.2  # images of a site on a symmetry element fall together
 _PREFERRED_CHARGES = ("resp", "chelpg", "esp", "hirshfeld", "cm5", "npa", "lowdin", "mulliken")
 
 
@@ -183,8 +184,37 @@ def _read_cif(path: Path) -> tuple[Molecule, Floats | None]:
         if (isinstance(share, int | float) and share < 1) or str(group) not in (".", "?", "")
     ]
     _refuse_disorder(path, disordered)
-    atoms, notes = _foreign(path, lambda: block.get_atoms(fractional_occupancies=False))
+    atoms, notes = _foreign(path, lambda: _symmetric(block))
     return _with_atoms(path, atoms, notes=notes), np.asarray(atoms.cell) * ANGSTROM
+
+
+def _symmetric(block: Any) -> Any:
+    """Return the atoms of a whole cell.
+
+    The operations that a CIF lists are applied as they stand: in any setting, whatever its name.
+    """
+    from ase import Atoms
+    from ase.spacegroup.spacegroup import parse_sitesym
+
+    keys = ("_space_group_symop_operation_xyz", "_symmetry_equiv_pos_as_xyz")
+    listed = next((block.get(key) for key in keys if block.get(key)), None)
+    if listed is None:
+        return block.get_atoms(fractional_occupancies=False)
+    asymmetric = block.get_unsymmetrized_structure()
+    cell = np.asarray(asymmetric.cell)
+    turns, shifts = parse_sitesym([listed] if isinstance(listed, str) else listed)
+    numbers, places = [], []
+    for number, site in zip(
+        asymmetric.numbers, asymmetric.get_scaled_positions(wrap=False), strict=True
+    ):
+        kept: list[Floats] = []
+        for image in (turns @ site + shifts) % 1.0:
+            gaps = [(image - other) - np.round(image - other) for other in kept]
+            if all(np.linalg.norm(gap @ cell) > _SAME_SITE_ANGSTROM for gap in gaps):
+                kept.append(image)
+        numbers += [number] * len(kept)
+        places += kept
+    return Atoms(numbers, scaled_positions=places, cell=cell, pbc=True)
 
 
 def _read_cube(path: Path) -> Molecule:
