@@ -56,7 +56,7 @@ def test_the_file_round_trips_and_is_ready_to_simulate(tmp_path):
     body = dm.coarse_grain(dm.load_cluster(path))
     assert body.dipole_magnitude_e_nm == pytest.approx(cluster.dipole_e_nm)
     contact = cluster.axial_contact_nm.value
-    terms = dm.Interactions(temperature_K=298.15, relative_permittivity=1.0)
+    terms = dm.Interactions(298.15, 1.0, cutoff_nm=4.0)
     energies = dm.evaluate(dm.chain({body: 2}, contact), terms, engine="lammps").energies
     expected = dm.describe(cluster).contact_energy_kJ_mol
     assert energies["electrostatic"] == pytest.approx(expected, rel=1e-4)
