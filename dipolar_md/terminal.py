@@ -114,8 +114,8 @@ def print_draft(draft: "Draft") -> None:
     ):
         if quantity:
             table.add_row(name, f"{quantity.value:g} {unit}", escaped(quantity.source))
-    symmetry = c.rotational_symmetry
-    table.add_row("rotation axis", f"{symmetry}-fold" if symmetry else "linear", "along the dipole")
+    order = {None: "linear", 1: "none"}.get(c.rotational_symmetry, f"{c.rotational_symmetry}-fold")
+    table.add_row("rotation axis", order, "along the dipole")
     table.add_row("handedness", c.handedness, "by mirror image")
     out.print(table)
     out.print(escaped(c.notes))
