@@ -106,7 +106,7 @@ def describe(
     ] = 10.0,
     dipole_D: Annotated[
         float | None,
-        typer.Option("--dipole-D", help="Another dipole; needed where the file knows none."),
+        typer.Option("--dipole-D", help="For a cluster whose file knows no dipole."),
     ] = None,
     plot: Annotated[
         bool, typer.Option("--plot", help="Also draw expected lengths and the phase estimate.")

@@ -85,11 +85,10 @@ def test_an_unknown_dipole_is_demanded_and_never_assumed(name, tmp_path):
         dm.load_recipe(tmp_path / "r.toml")
 
 
-def test_a_given_dipole_replaces_the_published_one():
-    given = dm.load_cluster("r-au-cu", 30.0)
-    assert (given.dipole_D.value, given.dipole_D.status) == (30.0, "estimated")
-    published = dm.load_cluster("r-au-cu")
-    assert given.axial_contact_nm == published.axial_contact_nm
+def test_a_known_dipole_is_not_replaced_on_loading():
+    """The steric size belongs to a cluster's own dipole; scans keep it."""
+    with pytest.raises(InputError, match=r"r-au-cu.toml: it has a dipole of its own.*--set dipole"):
+        dm.load_cluster("r-au-cu", 30.0)
 
 
 @pytest.mark.parametrize("name", parameter_names("recipes"))

@@ -292,6 +292,11 @@ def xyz(*rows):
             ),
             "missing hydrogens .* C6",
         ),
+        (
+            "methyl.xyz",
+            xyz("C 0 0 -1.18", "C 0 0 0.28", "N 0 0 1.44", "H 1.02 0 -1.55", "H -0.51 0.89 -1.55"),
+            "missing hydrogens .* C1:",
+        ),
         ("two.xyz", xyz("O 0 0 0") * 2, "2 structures in it"),
         ("m.out", " MOPAC v22\n nothing", "no coordinates in this MOPAC output"),
     ],

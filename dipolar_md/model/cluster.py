@@ -89,16 +89,26 @@ def load_cluster(name: str | Path, dipole_D: float | None = None) -> Cluster:
 
     Args:
         name: shipped name or path.
-        dipole_D: dipole in debye instead of the file's; needed where the file knows none.
+        dipole_D: dipole in debye for a file that knows none. Another dipole on a known cluster is
+            for `coarse_grain`, which keeps the size solved for the cluster's own.
 
     Raises:
         InputError: unknown name (the nearest are listed), a wrong file (each key is named), or a
-            dipole that is neither in the file nor given.
+            dipole that is neither in the file nor given, or both.
     """
     path = parameter_file("clusters", name)
     data = read_toml(path)
     if dipole_D is not None:
-        data["dipole_D"] = {"value": dipole_D, "status": "estimated", "source": "Given by the user"}
+        if "dipole_D" in data:
+            raise InputError(
+                f"{path}: it has a dipole of its own: try another with coarse_grain(…, dipole_D=…) "
+                "or assemble --set dipole_D=…, which keep its size"
+            )
+        data["dipole_D"] = {
+            "value": dipole_D,
+            "status": "estimated",
+            "source": "Given by the user.",
+        }
     elif "dipole_D" not in data:
         raise InputError(
             f"{path}: key 'dipole_D' is missing: no dipole is known of this cluster, and none is "
