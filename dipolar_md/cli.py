@@ -220,7 +220,8 @@ def dipole(
     dm.write_cluster(draft.cluster, target, overwrite)
     print_draft(draft)
     path = escaped(str(target))
-    out.print(f"written: {path}; will it wire? dipolar-md describe {path}", soft_wrap=True)
+    more = "" if draft.cluster.net_charge_e else f"; will it wire? dipolar-md describe {path}"
+    out.print(f"written: {path}{more}", soft_wrap=True)
 
 
 @app.command(

@@ -242,6 +242,8 @@ def test_the_most_direct_source_is_taken():
     assert dm.compute_dipole(both, "charges").method == "charges"
     density = replace(both, dipole=printed._replace(route="density"))
     assert dm.compute_dipole(density).method == "density"
+    with pytest.raises(InputError, match="no output with a dipole in it; available: density, ch"):
+        dm.compute_dipole(density, "output")
     found = dm.compare_dipoles(both)
     assert [d.method for d in found][:2] == ["output", "charges"]
     assert [d.method for d in found][2:] == (["gfn2"] if has_gfn2() else [])

@@ -58,6 +58,15 @@ def test_dumbbells_touch_as_drawn():
     assert found.lateral_nm == pytest.approx(2 * CARBON)
 
 
+def test_side_by_side_is_antiparallel():
+    """C and O on the axis: the C of one meets the O of the other, not its like."""
+    pair = rigid(["C", "O"], [[0, 0, 0.3], [0, 0, 0]])
+    carbon, oxygen = np.abs(pair.positions_nm[:, 2] - pair.centre_of_mass_nm[2])
+    touch = np.sqrt((CARBON + 0.150) ** 2 - (carbon - oxygen) ** 2)
+    assert contacts(pair, Z).lateral_nm == pytest.approx(touch)
+    assert touch < 2 * CARBON - 0.02  # what parallel dipoles would give
+
+
 def test_an_atom_off_the_axis_touches_obliquely():
     """C on the axis, Cl 0.3 nm beside it at equal height; weights shift the centre only."""
     pair = rigid(["C", "Cl"], [[0, 0, 0], [0.3, 0, 0]])
