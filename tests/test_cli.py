@@ -270,6 +270,13 @@ def test_doctor_says_what_would_be_used(command):
     assert "assemble would use LAMMPS" in answer.words or "HOOMD-blue" in answer.words
 
 
+def test_doctor_lists_the_extras(command, monkeypatch):
+    words = command("doctor").words
+    assert all(f"{name} " in words for name in ("ase", "cclib", "tblite"))
+    monkeypatch.setattr(engines, "version_of", lambda name: None)
+    assert "tblite – (for dipole: dipolar-md[qm])" in command("doctor").words
+
+
 def test_doctor_tells_how_to_get_what_is_missing(command, monkeypatch):
     monkeypatch.setattr(engines, "find_spec", lambda name: None)
     answer = command("doctor")

@@ -38,6 +38,8 @@ def test_the_file_says_what_was_found():
     assert cluster.rotational_symmetry == 3
     assert {cluster.handedness, drafted(au8cu4(-30.0)).cluster.handedness} == {"R", "S"}
     assert "Hemispheres Au8H18P6 and C12Cu4N6S6" in cluster.notes
+    assert "sum to +2.000 and -2.000 e" in cluster.notes
+    assert "1.000, 0.000, 0.000 (0.0 degrees to the nearest)" in cluster.notes
     assert cluster.dipole_D.status == cluster.axial_contact_nm.status == "computed"
     assert any("twist" in warning for warning in draft.warnings)
 

@@ -166,6 +166,9 @@ def _notes(
             f"{halves.separation_nm:.3f} nm apart, centroids of their metals "
             f"{halves.metal_separation_nm:.3f} nm."
         )
+        if halves.charges_e:
+            gold, other = halves.charges_e
+            notes.append(f"Their partial charges sum to {gold:+.3f} and {other:+.3f} e.")
     if sign:
         notes.append("R and S tell the mirror images apart by their twist; they are no CIP labels.")
     return notes
