@@ -165,7 +165,10 @@ def dipole(
     ],
     method: Annotated[
         DipoleMethod,
-        typer.Option(help="auto: the file's own, or the sum over its partial charges."),
+        typer.Option(
+            metavar="METHOD",
+            help="output, density, charges or gfn2; auto takes the first that the file has.",
+        ),
     ] = DipoleMethod.auto,
     charge: Annotated[
         int | None, typer.Option(help="Net charge in e [default: the file's, or 0].")
