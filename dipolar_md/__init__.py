@@ -37,12 +37,17 @@ _NAMES = {
         "RunDirectoryError",
         "UnsupportedError",
     ),
+    "model.alloy": ("Alloy", "alloy44"),
     "model.body": ("Body", "Site", "coarse_grain"),
     "model.cluster": ("Cluster", "Solvent", "load_cluster", "load_solvent"),
+    "model.dipole": ("Dipole", "charge_dipole", "compare_dipoles", "compute_dipole"),
+    "model.draft": ("Draft", "draft_cluster"),
     "model.interactions": ("Interactions",),
+    "model.molecule": ("Molecule", "point_charge_molecule"),
     "model.outlook": ("describe",),
+    "model.structure": ("read_molecule",),
     "model.system": ("System", "chain", "lattice", "pair", "random_gas", "ring"),
-    "report": ("Analysis", "analyze", "draw_outlook"),
+    "report": ("Analysis", "analyze", "draw_outlook", "draw_phase_estimate", "write_cluster"),
     "simulation.assembly": ("Progress", "Run", "assemble"),
     "simulation.configurations": ("configurations",),
     "simulation.preflight": ("preflight",),
@@ -83,6 +88,8 @@ if TYPE_CHECKING:
     from dipolar_md.errors import InputError as InputError
     from dipolar_md.errors import RunDirectoryError as RunDirectoryError
     from dipolar_md.errors import UnsupportedError as UnsupportedError
+    from dipolar_md.model.alloy import Alloy as Alloy
+    from dipolar_md.model.alloy import alloy44 as alloy44
     from dipolar_md.model.body import Body as Body
     from dipolar_md.model.body import Site as Site
     from dipolar_md.model.body import coarse_grain as coarse_grain
@@ -90,8 +97,17 @@ if TYPE_CHECKING:
     from dipolar_md.model.cluster import Solvent as Solvent
     from dipolar_md.model.cluster import load_cluster as load_cluster
     from dipolar_md.model.cluster import load_solvent as load_solvent
+    from dipolar_md.model.dipole import Dipole as Dipole
+    from dipolar_md.model.dipole import charge_dipole as charge_dipole
+    from dipolar_md.model.dipole import compare_dipoles as compare_dipoles
+    from dipolar_md.model.dipole import compute_dipole as compute_dipole
+    from dipolar_md.model.draft import Draft as Draft
+    from dipolar_md.model.draft import draft_cluster as draft_cluster
     from dipolar_md.model.interactions import Interactions as Interactions
+    from dipolar_md.model.molecule import Molecule as Molecule
+    from dipolar_md.model.molecule import point_charge_molecule as point_charge_molecule
     from dipolar_md.model.outlook import describe as describe
+    from dipolar_md.model.structure import read_molecule as read_molecule
     from dipolar_md.model.system import System as System
     from dipolar_md.model.system import chain as chain
     from dipolar_md.model.system import lattice as lattice
@@ -101,6 +117,8 @@ if TYPE_CHECKING:
     from dipolar_md.report import Analysis as Analysis
     from dipolar_md.report import analyze as analyze
     from dipolar_md.report import draw_outlook as draw_outlook
+    from dipolar_md.report import draw_phase_estimate as draw_phase_estimate
+    from dipolar_md.report import write_cluster as write_cluster
     from dipolar_md.simulation.assembly import Progress as Progress
     from dipolar_md.simulation.assembly import Run as Run
     from dipolar_md.simulation.assembly import assemble as assemble

@@ -17,8 +17,12 @@ from dipolar_md.terminal import (
     out,
     print_analysis,
     print_comparison,
+    print_dipoles,
+    print_draft,
+    print_expectation,
     print_preflight,
     print_verification,
+    spinner,
     table_of,
     warn_unfinished,
 )
@@ -40,6 +44,16 @@ class EngineChoice(StrEnum):
     auto = "auto"
     hoomd = "hoomd"
     lammps = "lammps"
+
+
+class DipoleMethod(StrEnum):
+    """Ways to a dipole."""
+
+    auto = "auto"
+    output = "output"
+    density = "density"
+    charges = "charges"
+    gfn2 = "gfn2"
 
 
 class DeviceChoice(StrEnum):
@@ -91,14 +105,18 @@ def describe(
     concentration_mM: Annotated[
         float, typer.Option("--concentration-mM", help="For the expected mean chain lengths.")
     ] = 10.0,
+    dipole_D: Annotated[
+        float | None,
+        typer.Option("--dipole-D", help="For a cluster whose file knows no dipole."),
+    ] = None,
     plot: Annotated[
-        bool, typer.Option("--plot", help="Also draw expected length against concentration.")
+        bool, typer.Option("--plot", help="Also draw expected lengths and the phase estimate.")
     ] = False,
 ) -> None:
     """Dipole, contact energy, λ and expected chain length of a cluster, before any simulation."""
     import dipolar_md as dm
 
-    outlook = dm.describe(dm.load_cluster(cluster), concentration_mM, solvent)
+    outlook = dm.describe(dm.load_cluster(cluster, dipole_D), concentration_mM, solvent)
     c, body = outlook.cluster, outlook.body
     table = table_of(c.title, "quantity", "value", "status", "")
     site = body.sites[0]
@@ -132,24 +150,82 @@ def describe(
         ),
     ):
         table.add_row(name, value, status)
+    if gain := outlook.polarisation_gain:
+        table.add_row("mutual polarisation", f"+{gain - 1:.1%}", "long chain, vacuum")
     out.print(table)
-    media = table_of(
-        f"At {concentration_mM:g} mM and 298.15 K", "medium", "ε_r", "λ at contact", "mean length"
-    )
-    for row in outlook.solvents:
-        media.add_row(
-            escaped(row.title),
-            f"{row.relative_permittivity:g}",
-            f"{row.coupling:.2f}",
-            f"{row.expected_mean_length:.3g}",
-        )
-    out.print(media)
-    out.print(
-        "Mean length: clusters per chain expected from ideal association theory, a rough guide to "
-        "equilibrium, not a simulation. Chains need λ of about 3 to 4 or more."
-    )
+    print_expectation(outlook)
     if plot:
         out.print(f"drawn: {dm.draw_outlook(outlook, Path(f'{c.name}-expectation.png'))}")
+        out.print(f"drawn: {dm.draw_phase_estimate(outlook, Path(f'{c.name}-phase.png'))}")
+
+
+@app.command(epilog="Example: `dipolar-md dipole au3cd.cif --method gfn2 --name my-au3cd`")
+def dipole(
+    file: Annotated[
+        Path, typer.Argument(help="XYZ, CIF, PDB, POSCAR, cube, or a quantum-chemistry output.")
+    ],
+    method: Annotated[
+        DipoleMethod,
+        typer.Option(
+            metavar="METHOD",
+            help="output, density, charges or gfn2; auto takes the first that the file has.",
+        ),
+    ] = DipoleMethod.auto,
+    charge: Annotated[
+        int | None, typer.Option(help="Net charge in e [default: the file's, or 0].")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Cluster name [default: the file's].")] = None,
+    out_file: Annotated[
+        Path | None, typer.Option("--out", help="Cluster file [default: NAME.toml].")
+    ] = None,
+    charges: Annotated[
+        Path | None, typer.Option(help="Partial charges: two columns, symbol and e.")
+    ] = None,
+    molecule: Annotated[
+        str | None, typer.Option(help="Which of several: 1 is the largest; or all.")
+    ] = None,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Only print the dipole by every available source.")
+    ] = False,
+    allow_charged: Annotated[
+        bool, typer.Option("--allow-charged", help="Dipole of an ion about its centre of mass.")
+    ] = False,
+    hydrogens_complete: Annotated[
+        bool, typer.Option("--hydrogens-complete", help="Don't suspect missing hydrogens.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an existing cluster file.")
+    ] = False,
+) -> None:
+    """Make a cluster file from a structure or a quantum-chemistry output."""
+    import dipolar_md as dm
+
+    read = dm.read_molecule(
+        file, molecule=molecule, charges=charges, hydrogens_complete=hydrogens_complete
+    )
+    with spinner(f"{read.formula} …") as progress:
+        if compare:
+            found = dm.compare_dipoles(
+                read, net_charge_e=charge, allow_charged=allow_charged, progress=progress
+            )
+        else:
+            moment = dm.compute_dipole(
+                read,
+                method.value,
+                net_charge_e=charge,
+                allow_charged=allow_charged,
+                progress=progress,
+            )
+            draft = dm.draft_cluster(read, moment, name or file.stem, net_charge_e=charge)
+    if compare:
+        print_dipoles(read, found)
+        return
+    target = out_file or Path(f"{draft.cluster.name}.toml")
+    dm.write_cluster(draft.cluster, target, overwrite)
+    print_draft(draft)
+    path = escaped(str(target))
+    more = "" if draft.cluster.net_charge_e else f"; will it wire? dipolar-md describe {path}"
+    out.print(f"written: {path}{more}", soft_wrap=True)
 
 
 @app.command(
@@ -287,6 +363,8 @@ def doctor() -> None:
         *("matplotlib", "pydantic", "lammps", "mpich"),
     ):
         packages.add_row(name, version_of(name) or "[red]missing[/]")
+    for name in ("ase", "cclib", "tblite"):
+        packages.add_row(name, version_of(name) or escaped("– (for dipole: dipolar-md[qm])"))
     packages.add_row("python", sys.version.split()[0])
     packages.add_row("CPU cores", str(len(os.sched_getaffinity(0))))
     out.print(packages)

@@ -31,7 +31,7 @@ class Quantity(Parameters):
 
     value: Positive
     source: Text
-    status: Literal["published", "calibrated", "estimated"]
+    status: Literal["published", "calibrated", "computed", "estimated"]
 
 
 M = TypeVar("M", bound=Parameters)

@@ -20,9 +20,10 @@ from dipolar_md.analysis.nanowires import (
     nanowire_statistics,
 )
 from dipolar_md.analysis.reference import Comparison, Reference, compare, load_reference
-from dipolar_md.errors import RunDirectoryError
+from dipolar_md.errors import InputError, RunDirectoryError
 from dipolar_md.model.body import Body
-from dipolar_md.model.outlook import Outlook, expected_mean_length
+from dipolar_md.model.cluster import Cluster
+from dipolar_md.model.outlook import Outlook, expected_mean_length, phase_estimate
 from dipolar_md.simulation.assembly import Run, write_file
 from dipolar_md.trajectory import Frame
 from dipolar_md.units import REFERENCE_TEMPERATURE_K
@@ -189,6 +190,33 @@ def draw_outlook(outlook: Outlook, path: Path) -> Path:
         ]
         for row in outlook.solvents
     }
+    from dipolar_md import plots
+
+    return _drawn(lambda ax: plots.draw_expectation(ax, concentrations, curves), path)
+
+
+def draw_phase_estimate(outlook: Outlook, path: Path) -> Path:
+    """Draw where theory expects chains and where a cluster stands in it; return the PNG's path.
+
+    Raises:
+        RunDirectoryError: the file can't be written.
+    """
+    from dipolar_md import phase_map
+
+    points = {row.name: row.coupling for row in outlook.solvents}
+    by_contact = [contact.coupling for contact in outlook.contacts]
+    most = min(100.0, max(12.0, 1.1 * max(*points.values(), *by_contact)))
+    estimate = phase_estimate(outlook.body, most)
+    return _drawn(
+        lambda ax: phase_map.draw_phase_estimate(
+            ax, *estimate, points, outlook.concentration_mM, (min(by_contact), max(by_contact))
+        ),
+        path,
+    )
+
+
+def _drawn(draw: Callable[[Any], object], path: Path) -> Path:
+    """Write the picture of one panel; return its path."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -196,11 +224,30 @@ def draw_outlook(outlook: Outlook, path: Path) -> Path:
 
     with rc_context(plots.STYLE):
         figure = Figure(figsize=(3.35, 3.0))
-        plots.draw_expectation(figure.add_subplot(), concentrations, curves)
+        draw(figure.add_subplot())
         picture = io.BytesIO()
         figure.savefig(picture, format="png")
     try:
         write_file(path, picture.getvalue())
+    except OSError as error:
+        raise RunDirectoryError(f"{path}: can't be written: {error}") from error
+    return path
+
+
+def write_cluster(cluster: Cluster, path: Path, overwrite: bool = False) -> Path:
+    """Write a cluster file that `load_cluster` reads; return its path.
+
+    Raises:
+        InputError: the file exists and `overwrite` is false.
+        RunDirectoryError: the file can't be written.
+    """
+    if path.exists() and not overwrite:
+        raise InputError(f"{path}: exists already: choose another name, or say --overwrite")
+    import tomli_w
+
+    text = tomli_w.dumps(cluster.model_dump(exclude_none=True))
+    try:
+        write_file(path, text.encode())
     except OSError as error:
         raise RunDirectoryError(f"{path}: can't be written: {error}") from error
     return path

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from dipolar_md.analysis.nanowires import Estimate
     from dipolar_md.analysis.reference import Comparison
     from dipolar_md.engines.verification import Verification
+    from dipolar_md.model.dipole import Dipole
+    from dipolar_md.model.draft import Draft
+    from dipolar_md.model.molecule import Molecule
+    from dipolar_md.model.outlook import Outlook
     from dipolar_md.report import Analysis
     from dipolar_md.simulation.assembly import Progress, Run
 
@@ -41,6 +45,90 @@ def table_of(title: str, *columns: str) -> Any:
     for column in columns:
         table.add_column(column, no_wrap=column == columns[0])
     return table
+
+
+def print_expectation(outlook: "Outlook") -> None:
+    """Print what theory expects of a cluster in each medium and by each estimate of its contact."""
+    media = table_of(
+        f"At {outlook.concentration_mM:g} mM and 298.15 K",
+        *("medium", "ε_r", "λ", "B₂ / nm³", "mean length", "chains from"),
+    )
+    for row in outlook.solvents:
+        media.add_row(
+            escaped(row.title),
+            f"{row.relative_permittivity:g}",
+            f"{row.coupling:.2f}",
+            f"{row.second_virial_nm3:.3g}",
+            f"{row.expected_mean_length:.3g}",
+            f"{row.chain_onset_dipole_D:.3g} D",
+        )
+    out.print(media)
+    if len(outlook.contacts) > 1:
+        table = table_of(
+            "In vacuum, by where the axial contact comes from",
+            *("axial contact", "nm", "λ", "attraction", "mean length"),
+        )
+        for contact in outlook.contacts:
+            table.add_row(
+                contact.origin,
+                f"{contact.axial_contact_nm:.3f}",
+                f"{contact.coupling:.2f}",
+                f"{-contact.energy_kJ_mol:.1f} kJ/mol",
+                f"{contact.expected_mean_length:.3g}",
+            )
+        out.print(table)
+    out.print(
+        "This is theory before any simulation. λ at contact; mean length: clusters per chain by "
+        "ideal association, a rough guide to equilibrium; chains from: the dipole at which the "
+        "same body would reach a mean length of 2. Chains need λ of about 3 to 4 or more."
+    )
+
+
+def print_dipoles(molecule: "Molecule", found: "list[Dipole]") -> None:
+    """Print the dipole of a molecule by several sources, and their angles to the first."""
+    import numpy as np
+
+    table = table_of(
+        f"{molecule.formula}, {len(molecule)} atoms", "by", "dipole", "angle", "source"
+    )
+    for dipole in found:
+        first, this = found[0].vector_e_nm, dipole.vector_e_nm
+        size = np.linalg.norm(first) * np.linalg.norm(this)
+        cosine = float(np.clip(first @ this / size, -1, 1)) if size else 1.0
+        angle = f"{np.degrees(np.arccos(cosine)):.1f}°"
+        table.add_row(dipole.method, f"{dipole.magnitude_D:.3f} D", angle, escaped(dipole.source))
+    out.print(table)
+
+
+def print_draft(draft: "Draft") -> None:
+    """Print a computed cluster: numbers, how they were obtained, and what to check."""
+    c = draft.cluster
+    table = table_of(c.title, "quantity", "value", "how")
+    table.add_row("mass", f"{c.mass_Da:.1f} Da", "from the formula")
+    for name, quantity, unit in (
+        ("dipole", c.dipole_D, "D"),
+        ("hemisphere charge", c.hemisphere_charge_e, "e"),
+        ("axial contact", c.axial_contact_nm, "nm"),
+        ("lateral contact", c.lateral_contact_nm, "nm"),
+        ("hydrodynamic radius", c.hydrodynamic_radius_nm, "nm"),
+        ("polarisability", c.polarisability_nm3, "nm³"),
+    ):
+        if quantity:
+            table.add_row(name, f"{quantity.value:g} {unit}", escaped(quantity.source))
+    order = {None: "linear", 1: "none"}.get(c.rotational_symmetry, f"{c.rotational_symmetry}-fold")
+    table.add_row("rotation axis", order, "along the dipole")
+    table.add_row("handedness", c.handedness, "by mirror image")
+    out.print(table)
+    out.print(escaped(c.notes))
+    for line in draft.warnings:
+        err.print(f"[yellow]note:[/] {escaped(line)}")
+
+
+@contextmanager
+def spinner(text: str) -> Iterator[Any]:
+    """Show a line that the yielded function replaces, until done."""
+    with err.status(text) as status:
+        yield status.update
 
 
 def print_preflight(recipe: Any) -> None:

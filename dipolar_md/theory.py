@@ -401,6 +401,38 @@ def ring_energy(n: int) -> float:
     return float(-n / 2 * np.sum(terms))
 
 
+def polarisation_gain(polarisability_nm3: ArrayLike, distance_nm: ArrayLike) -> FloatOrArray:
+    """Return by how much mutual polarisation strengthens a long chain of dipoles, in vacuum.
+
+    E_pol/E = μ_pol/μ = 1/(1 − 4ζ(3) α/r³), from μ_pol = μ + 4ζ(3) (α/r³) μ_pol
+
+    Args:
+        polarisability_nm3: polarisability volume α along the dipole, in nm³, not negative.
+        distance_nm: distance r of neighbours, in nm, positive.
+
+    Returns:
+        The factor on the dipole of each member, and on the energy of the chain.
+
+    Raises:
+        InputError: an argument out of range, or 4ζ(3) α ≥ r³, where point polarisabilities
+            polarise each other without end.
+
+    Valid for an infinite straight chain of point polarisabilities, α ≪ r³/4ζ(3).
+    Source: derived here; the field of the chain is that of `chain_energy`.
+    """
+    from scipy.special import zeta
+
+    (alpha,) = _not_negative(polarisability_nm3=polarisability_nm3)
+    (distance,) = _positive(distance_nm=distance_nm)
+    share = 4 * zeta(3.0) * alpha / distance**3
+    if np.any(share >= 1):
+        raise InputError(
+            f"theory: 4ζ(3) α/r³ must be less than 1; found {np.max(share):.6g}. Is "
+            f"`polarisability_nm3` a volume in nm³ (1 Å³ = 0.001 nm³)?"
+        )
+    return 1 / (1 - share)
+
+
 # --- Statistics of pairs --------------------------------------------------------------------------
 
 

@@ -22,6 +22,12 @@ KE = _E**2 / (4 * math.pi * _EPSILON_0) * _N_A * 1e-3 * 1e9
 DEBYE = 1e-21 / _C / _E * 1e9
 """One debye (10⁻²¹/c C m) in e nm."""
 
+ANGSTROM = 0.1
+"""One ångström in nm."""
+
+BOHR = 0.0529177210544
+"""One bohr in nm."""
+
 MILLIMOLAR = _N_A * 1e-27
 """One mmol/L (= mol m⁻³) in clusters per nm³."""
 

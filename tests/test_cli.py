@@ -6,6 +6,7 @@ import re
 import resource
 import shutil
 import subprocess
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from dipolar_md import engines
 from dipolar_md.cli import app
 from dipolar_md.parameters import parameter_file, parameter_names
 
-COMMANDS = {"describe", "assemble", "analyze", "compare", "doctor"}
+COMMANDS = {"describe", "dipole", "assemble", "analyze", "compare", "doctor"}
 STEPS = list(range(0, 1901, 100))
 
 
@@ -135,6 +136,129 @@ def test_describe_draws(command):
     assert answer.code == 0
     assert "drawn: r-au-cu-expectation.png" in answer.words
     assert files()["r-au-cu-expectation.png"].startswith(b"\x89PNG")
+    assert "drawn: r-au-cu-phase.png" in answer.words
+    assert files()["r-au-cu-phase.png"].startswith(b"\x89PNG")
+
+
+def test_describe_shows_the_virial_the_onset_and_the_range_of_contacts(command):
+    answer = command("describe", "au3cd")
+    for words in (
+        "medium ε_r λ B₂ / nm³ mean length chains from",
+        "vacuum 1 3.88 -61.9 1.99 21.9 D",
+        "molar mass 1.440 3.89 19.3 kJ/mol 1.99",
+        "molecular volume 1.507 3.39 16.8 kJ/mol 1.7",
+        "theory before any simulation",
+    ):
+        assert words in answer.words
+    assert max(map(len, answer.out.splitlines())) <= 80
+
+
+def test_describe_demands_an_unknown_dipole(command):
+    assert_refused(command("describe", "ag44"), "ag44.toml", "'dipole_D' is missing", "--dipole-D")
+    assert_refused(command("describe", "ag44", "--dipole-D=20"), "carries -4 e", "counterions")
+    assert_refused(command("describe", "r-au-cu", "--dipole-D=30"), "has a dipole of its own")
+
+
+# --- dipole ---------------------------------------------------------------------------------------
+
+DATA = Path(__file__).with_name("data")
+STRUCTURES = pytest.mark.skipif(
+    not (find_spec("ase") and find_spec("cclib")), reason="ASE or cclib is not installed"
+)
+
+
+def water(name="water.xyz", *rows):
+    rows = rows or ("O 0 0 0", "H 0 0.757 0.587", "H 0 -0.757 0.587")
+    Path(name).write_text("\n".join([str(len(rows)), "", *rows, ""]), encoding="utf-8")
+    return name
+
+
+@STRUCTURES
+def test_from_an_output_to_a_described_cluster(command):
+    answer = command("dipole", DATA / "acetonitrile-mopac.out", "--name=mecn")
+    assert answer.code == 0
+    for words in (
+        "mecn (C2H3N)",
+        "3.791 D",
+        "axial contact 0.605 nm Van der Waals surfaces",
+        "rotation axis 3-fold",
+        "handedness achiral",
+        "written: mecn.toml; will it wire? dipolar-md describe mecn.toml",
+    ):
+        assert words in answer.words
+    assert list(files()) == ["mecn.toml"]
+    described = command("describe", "mecn.toml", "--concentration-mM=0.5")
+    assert described.code == 0
+    assert "3.791 D = 0.0789 e nm computed" in described.words
+    again = command("dipole", DATA / "acetonitrile-mopac.out", "--name=mecn")
+    assert_refused(again, "mecn.toml: exists already", "--overwrite")
+    command("dipole", DATA / "water-nwchem.out", "--name=mecn", "--overwrite")
+    assert dm.load_cluster("mecn.toml").formula == "H2O"
+
+
+@STRUCTURES
+def test_dipole_takes_charges_and_another_file_name(command):
+    water()
+    Path("q.txt").write_text("O -0.8\nH 0.4\nH 0.4\n", encoding="utf-8")
+    answer = command("dipole", "water.xyz", "--charges=q.txt", "--out=w/../mine.toml")
+    assert answer.code == 2  # no folder w
+    answer = command("dipole", "water.xyz", "--charges=q.txt", "--out=mine.toml")
+    assert answer.code == 0
+    assert dm.load_cluster("mine.toml").dipole_D.value == pytest.approx(2.256, abs=0.001)
+    assert "note: partial charges carry no atomic dipoles" in " ".join(answer.err.split())
+
+
+@STRUCTURES
+def test_dipole_compares_all_sources(command):
+    answer = command("dipole", DATA / "water-nwchem.out", "--compare")
+    assert answer.code == 0
+    assert "output 2.074 D 0.0° Dipole printed in water-nwchem.out by NWChem" in answer.words
+    assert "charges 2.247 D 0.0° Sum of q r over the mulliken charges" in answer.words
+    if find_spec("tblite"):
+        assert "gfn2 2.271 D 0.0° GFN2-xTB (tblite)" in answer.words
+    assert not files()
+
+
+@STRUCTURES
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ("gone.xyz", ["gone.xyz: no such file"]),
+        ("notes.txt", ["notes.txt: unknown format", "Gaussian, ORCA"]),
+        ("water.xyz", ["water.xyz: no dipole and no partial charges", "--method gfn2"]),
+        ("water.xyz --method=output", ["no output with a dipole", "available: none"]),
+        ("two.xyz --method=gfn2", ["several molecules in it (1: H2O, 2: H2O)", "--molecule"]),
+        ("bare.xyz --method=gfn2", ["missing hydrogens suspected at C1", "--hydrogens-complete"]),
+        ("near.xyz --method=gfn2", ["atoms O1 and O2 overlap"]),
+        ("nan.xyz --method=gfn2", ["coordinates that are not finite (H2)"]),
+        ("co2.xyz --charges=q.txt", ["zero dipole", "no axis: not a dipolar cluster"]),
+        ("water.xyz --charges=q.txt", ["sum to +0.4000 e, not to the stated +0 e"]),
+        ("water.xyz --method=gfn2 --charge=1", ["charge of +1 e", "--allow-charged"]),
+    ],
+)
+def test_bad_input_to_dipole_gets_a_clear_error(command, arguments, told):
+    water()
+    water(
+        "two.xyz",
+        "O 0 0 0",
+        "H 0 0.757 0.587",
+        "H 0 -0.757 0.587",
+        "O 5 0 0",
+        "H 5 0.757 0.587",
+        "H 5 -0.757 0.587",
+    )
+    water("bare.xyz", "C 0 0 0", "C 1.5 0 0", "O 2.1 1.2 0")
+    water("near.xyz", "O 0 0 0", "O 0 0 0.2")
+    water("nan.xyz", "O 0 0 0", "H nan 0 0")
+    water("co2.xyz", "O 0 0 1.16", "C 0 0 0", "O 0 0 -1.16")
+    symbols = "OCO" if "co2" in arguments else "OHH"
+    values = (-0.4, 0.8, -0.4) if "co2" in arguments else (-0.4, 0.4, 0.4)
+    rows = [f"{s} {q}" for s, q in zip(symbols, values, strict=True)]
+    Path("q.txt").write_text("\n".join(rows), encoding="utf-8")
+    Path("notes.txt").write_text("nothing here\n", encoding="utf-8")
+    before = files()
+    assert_refused(command("dipole", *arguments.split()), *told)
+    assert files() == before
 
 
 def test_doctor_says_what_would_be_used(command):
@@ -144,6 +268,13 @@ def test_doctor_says_what_would_be_used(command):
         assert words in answer.words
     assert "Known bad: HOOMD 5.3.0" in answer.words
     assert "assemble would use LAMMPS" in answer.words or "HOOMD-blue" in answer.words
+
+
+def test_doctor_lists_the_extras(command, monkeypatch):
+    words = command("doctor").words
+    assert all(f"{name} " in words for name in ("ase", "cclib", "tblite"))
+    monkeypatch.setattr(engines, "version_of", lambda name: None)
+    assert "tblite – (for dipole: dipolar-md[qm])" in command("doctor").words
 
 
 def test_doctor_tells_how_to_get_what_is_missing(command, monkeypatch):

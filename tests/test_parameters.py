@@ -2,17 +2,26 @@
 
 import re
 import tomllib
+from pathlib import Path
 
 import pytest
 
 import dipolar_md as dm
 from dipolar_md import theory
-from dipolar_md.errors import InputError
+from dipolar_md.errors import InputError, UnsupportedError
 from dipolar_md.parameters import parameter_file, parameter_folder, parameter_names
 from dipolar_md.units import DEBYE
 
+DIPOLE_UNKNOWN = {"ag44", "au44"}  # charged controls: a dipole must be given
+
+
+def load_any_cluster(name):
+    known = not DIPOLE_UNKNOWN & {Path(name).stem}
+    return dm.load_cluster(name, None if known else 20.0)
+
+
 LOADERS = {
-    "clusters": dm.load_cluster,
+    "clusters": load_any_cluster,
     "solvents": dm.load_solvent,
     "recipes": dm.load_recipe,
     "references": dm.load_reference,
@@ -59,6 +68,30 @@ def test_every_number_of_a_cluster_or_solvent_has_a_source(kind, name):
                 assert re.search(r"doi|http|Handbook|Phys\. Chem", entry["source"]), key
         elif is_number(entry):
             assert key in STATED, key
+
+
+@pytest.mark.parametrize("name", sorted(DIPOLE_UNKNOWN))
+def test_an_unknown_dipole_is_demanded_and_never_assumed(name, tmp_path):
+    assert "dipole_D" not in content("clusters", name)
+    with pytest.raises(InputError, match=rf"{name}.toml: key 'dipole_D' is missing: .*Give one"):
+        dm.load_cluster(name)
+    for debye in (5.0, 40.0):
+        given = dm.load_cluster(name, debye)
+        assert (given.dipole_D.value, given.dipole_D.status) == (debye, "estimated")
+    with pytest.raises(InputError, match=r"dipole_D.value.*greater than 0 \(found -5.0\)"):
+        dm.load_cluster(name, -5.0)
+    with pytest.raises(UnsupportedError, match=r"carries -\d e"):
+        dm.coarse_grain(dm.load_cluster(name, 20.0))
+    text = parameter_file("recipes", "r-au-cu").read_text(encoding="utf-8")
+    (tmp_path / "r.toml").write_text(text.replace('"r-au-cu"', f'"{name}"'), encoding="utf-8")
+    with pytest.raises(InputError, match=r"components.0.cluster.*'dipole_D' is missing"):
+        dm.load_recipe(tmp_path / "r.toml")
+
+
+def test_a_known_dipole_is_not_replaced_on_loading():
+    """The steric size belongs to a cluster's own dipole; scans keep it."""
+    with pytest.raises(InputError, match=r"r-au-cu.toml: it has a dipole of its own.*--set dipole"):
+        dm.load_cluster("r-au-cu", 30.0)
 
 
 @pytest.mark.parametrize("name", parameter_names("recipes"))
@@ -181,7 +214,7 @@ def test_references_are_those_of_the_paper():
             ["unknown cluster 'r-au-cuu'", "did you mean r-au-cu or s-au-cu?"],
         ),
         ("clusters", "R-AU-CU", ["did you mean r-au-cu"]),
-        ("clusters", "zzz", ["unknown cluster 'zzz': known: au3cd, r-1, r-au-cu, s-1, s-au-cu"]),
+        ("clusters", "zzz", ["unknown cluster 'zzz': known: ag44, au3cd, au44, r-1, r-au-cu"]),
         ("clusters", "", ["unknown cluster ''"]),
         ("solvents", "dichlormethan", ["unknown solvent", "did you mean dichloromethane"]),
         ("recipes", "racemat-au-cu", ["unknown recipe", "did you mean racemate-au-cu"]),

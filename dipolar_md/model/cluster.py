@@ -6,7 +6,17 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from dipolar_md.parameters import Parameters, Positive, Quantity, Text, load
+from dipolar_md.errors import InputError
+from dipolar_md.parameters import (
+    Parameters,
+    Positive,
+    Quantity,
+    Text,
+    load,
+    parameter_file,
+    read_toml,
+    validate,
+)
 from dipolar_md.units import DEBYE
 
 
@@ -52,6 +62,8 @@ class Cluster(Parameters):
         lateral_contact_nm: centre distance of two clusters in contact side by side.
         hydrodynamic_radius_nm: radius for Stokes friction (and of the sphere of inertia).
         janus: rings of the janus body.
+        polarisability_nm3: polarisability volume along the dipole.
+        rotational_symmetry: order of the dipole axis as a rotation axis.
     """
 
     name: Text
@@ -66,6 +78,8 @@ class Cluster(Parameters):
     lateral_contact_nm: Quantity
     hydrodynamic_radius_nm: Quantity
     janus: JanusShape | None = None
+    polarisability_nm3: Quantity | None = None
+    rotational_symmetry: int | None = Field(default=None, ge=1, strict=True)
     notes: str = ""
 
     @field_validator("formula")
@@ -102,13 +116,38 @@ class Solvent(Parameters):
     viscosity_mPa_s: Quantity | None = None
 
 
-def load_cluster(name: str | Path) -> Cluster:
+def load_cluster(name: str | Path, dipole_D: float | None = None) -> Cluster:
     """Return the cluster of a shipped name (`r-au-cu`) or of a TOML file.
 
+    Args:
+        name: shipped name or path.
+        dipole_D: dipole in debye for a file that knows none. Another dipole on a known cluster is
+            for `coarse_grain`, which keeps the size solved for the cluster's own.
+
     Raises:
-        InputError: unknown name (the nearest are listed), or a wrong file (each key is named).
+        InputError: unknown name (the nearest are listed), a wrong file (each key is named), or a
+            dipole that is neither in the file nor given, or both.
     """
-    return load(Cluster, "clusters", name)
+    path = parameter_file("clusters", name)
+    data = read_toml(path)
+    if dipole_D is not None:
+        if "dipole_D" in data:
+            raise InputError(
+                f"{path}: it has a dipole of its own: try another with coarse_grain(…, dipole_D=…) "
+                "or assemble --set dipole_D=…, which keep its size"
+            )
+        data["dipole_D"] = {
+            "value": dipole_D,
+            "status": "estimated",
+            "source": "Given by the user.",
+        }
+    elif "dipole_D" not in data:
+        raise InputError(
+            f"{path}: key 'dipole_D' is missing: no dipole is known of this cluster, and none is "
+            "assumed. Give one (dipole_D=… in Python, --dipole-D with describe, or a [dipole_D] "
+            "table with value, status and source in a copy of the file), or scan it"
+        )
+    return validate(Cluster, data, path)
 
 
 def load_solvent(name: str | Path) -> Solvent:
