@@ -324,7 +324,7 @@ def compare(
         raise typer.Exit(1)
 
 
-@app.command(epilog="Example: `dipolar-md verify runs/r-au-cu`, `dipolar-md verify r-au-cu`")
+@app.command(epilog="Example: `dipolar-md verify r-au-cu`")
 def verify(
     what: Annotated[str, typer.Argument(help="Run directory, or cluster name or TOML file.")],
 ) -> None:

@@ -290,14 +290,14 @@ def test_a_lock_of_another_process_is_seen(run, tmp_path):
 @pytest.mark.parametrize("stop", [50, None])
 def test_a_run_that_another_process_just_made_is_not_overwritten(run, tmp_path, monkeypatch, stop):
     """The other process starts and ends between our look at the directory and our lock."""
-    initial, steps = assembly._initial, []
+    initial, steps = assembly.Recipe.initial, []
 
     def meanwhile(recipe):
-        monkeypatch.setattr(assembly, "_initial", initial)
+        monkeypatch.setattr(assembly.Recipe, "initial", initial)
         steps.extend(run(interrupt(stop) if stop else None).trajectory.steps)
         return initial(recipe)
 
-    monkeypatch.setattr(assembly, "_initial", meanwhile)
+    monkeypatch.setattr(assembly.Recipe, "initial", meanwhile)
     ours = run()
     assert steps == (STEPS[:2] if stop else STEPS)
     assert ours.trajectory.steps == STEPS

@@ -234,8 +234,9 @@ def test_racemate_is_an_even_mixture_of_mirror_images():
         ({"n_clusters": 10**8}, ["key 'n_clusters'", "or equal to 10000000", "(found 100000000)"]),
         ({"temperature_K": '"298"'}, ["key 'temperature_K'", "valid number", "(found '298')"]),
         ({"seed": -1}, ["key 'seed'", "greater than or equal to 0", "(found -1)"]),
-        ({"shape": "janus"}, ["key 'shape'", "'sphere'", "(found 'janus')"]),
-        ({"electrostatics": "ewald"}, ["key 'electrostatics'", "'cutoff'", "(found 'ewald')"]),
+        ({"shape": "cube"}, ["key 'shape'", "'sphere'", "(found 'cube')"]),
+        ({"electrostatics": "none"}, ["key 'electrostatics'", "'cutoff'", "(found 'none')"]),
+        ({"stages.dry.thickness_nm": 5.0}, ["stages.solution.thickness_nm is missing", "film"]),
         ({"stages.dry.time_ns": 0}, ["key 'stages.2.time_ns'", "greater than 0", "(found 0)"]),
         (
             {"stages.0.relative_permittivity": 0.9},
@@ -312,6 +313,6 @@ def test_permittivity_says_why_it_is_asked_for(tmp_path):
 def test_defaults_are_few_and_physics_has_none():
     required = {name for name, field in dm.Recipe.model_fields.items() if field.is_required()}
     assert required == {
-        *("name", "title", "n_clusters", "temperature_K", "cutoff_nm", "viscosity_mPa_s"),
+        *("name", "title", "n_clusters", "temperature_K", "viscosity_mPa_s"),
         *("friction_scale", "time_step_ps", "frame_interval_ns", "sources", "components", "stages"),
     }
