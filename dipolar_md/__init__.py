@@ -47,7 +47,14 @@ _NAMES = {
     "model.outlook": ("describe",),
     "model.structure": ("read_molecule",),
     "model.system": ("System", "chain", "lattice", "pair", "random_gas", "ring"),
-    "report": ("Analysis", "analyze", "draw_outlook", "draw_phase_estimate", "write_cluster"),
+    "report": (
+        "Analysis",
+        "analyze",
+        "draw_bodies",
+        "draw_outlook",
+        "draw_phase_estimate",
+        "write_cluster",
+    ),
     "simulation.assembly": ("Progress", "Run", "assemble"),
     "simulation.configurations": ("configurations",),
     "simulation.preflight": ("preflight",),
@@ -116,6 +123,7 @@ if TYPE_CHECKING:
     from dipolar_md.model.system import ring as ring
     from dipolar_md.report import Analysis as Analysis
     from dipolar_md.report import analyze as analyze
+    from dipolar_md.report import draw_bodies as draw_bodies
     from dipolar_md.report import draw_outlook as draw_outlook
     from dipolar_md.report import draw_phase_estimate as draw_phase_estimate
     from dipolar_md.report import write_cluster as write_cluster

@@ -110,7 +110,8 @@ def describe(
         typer.Option("--dipole-D", help="For a cluster whose file knows no dipole."),
     ] = None,
     plot: Annotated[
-        bool, typer.Option("--plot", help="Also draw expected lengths and the phase estimate.")
+        bool,
+        typer.Option("--plot", help="Also draw expected lengths, phases and bodies."),
     ] = False,
 ) -> None:
     """Dipole, contact energy, λ and expected chain length of a cluster, before any simulation."""
@@ -152,11 +153,18 @@ def describe(
         table.add_row(name, value, status)
     if gain := outlook.polarisation_gain:
         table.add_row("mutual polarisation", f"+{gain - 1:.1%}", "long chain, vacuum")
+    if outlook.torsional_barrier_kT is not None:
+        free = ": handedness has no effect" if outlook.torsional_barrier_kT < 0.5 else ""
+        table.add_row(
+            "torsional barrier (janus)", f"{outlook.torsional_barrier_kT:.2f} kT{free}", "298.15 K"
+        )
     out.print(table)
     print_expectation(outlook)
     if plot:
         out.print(f"drawn: {dm.draw_outlook(outlook, Path(f'{c.name}-expectation.png'))}")
         out.print(f"drawn: {dm.draw_phase_estimate(outlook, Path(f'{c.name}-phase.png'))}")
+        for path in dm.draw_bodies(c, Path()):
+            out.print(f"drawn: {path}")
 
 
 @app.command(epilog="Example: `dipolar-md dipole au3cd.cif --method gfn2 --name my-au3cd`")

@@ -21,7 +21,7 @@ from dipolar_md.analysis.nanowires import (
 )
 from dipolar_md.analysis.reference import Comparison, Reference, compare, load_reference
 from dipolar_md.errors import InputError, RunDirectoryError
-from dipolar_md.model.body import Body
+from dipolar_md.model.body import Body, coarse_grain
 from dipolar_md.model.cluster import Cluster
 from dipolar_md.model.outlook import Outlook, expected_mean_length, phase_estimate
 from dipolar_md.simulation.assembly import Run, write_file
@@ -215,16 +215,36 @@ def draw_phase_estimate(outlook: Outlook, path: Path) -> Path:
     )
 
 
-def _drawn(draw: Callable[[Any], object], path: Path) -> Path:
-    """Write the picture of one panel; return its path."""
+def draw_bodies(cluster: Cluster, folder: Path) -> list[Path]:
+    """Draw each janus body of a cluster, R and S where it is racemic; return the PNGs' paths.
+
+    Raises:
+        RunDirectoryError: a file can't be written.
+    """
+    from dipolar_md.body_picture import draw_body
+
+    hands = ("R", "S") if cluster.handedness == "racemic" else (None,)
+    paths = []
+    for hand in hands if cluster.janus is not None else ():
+        body = coarse_grain(cluster, "janus", "charges", handedness=hand)
+
+        def draw(axes: Any, body: Body = body) -> object:
+            return draw_body(axes[0], axes[1], body)
+
+        paths.append(_drawn(draw, folder / f"{body.name}-body.png", panels=2))
+    return paths
+
+
+def _drawn(draw: Callable[[Any], object], path: Path, panels: int = 1) -> Path:
+    """Write the picture of one panel or of several side by side; return its path."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     from dipolar_md import plots
 
     with rc_context(plots.STYLE):
-        figure = Figure(figsize=(3.35, 3.0))
-        draw(figure.add_subplot())
+        figure = Figure(figsize=(3.35 if panels == 1 else 7.0, 3.0))
+        draw(figure.add_subplot() if panels == 1 else figure.subplots(1, panels))
         picture = io.BytesIO()
         figure.savefig(picture, format="png")
     try:

@@ -10,6 +10,7 @@ from dipolar_md import theory
 from dipolar_md.errors import InputError
 from dipolar_md.model.body import Body, coarse_grain
 from dipolar_md.model.cluster import Cluster, load_solvent
+from dipolar_md.model.contacts import torsional_barrier
 from dipolar_md.model.sizes import contact_estimates
 from dipolar_md.parameters import parameter_names
 from dipolar_md.units import DEBYE, MILLIMOLAR, REFERENCE_TEMPERATURE_K, thermal_energy
@@ -131,6 +132,7 @@ class Outlook(NamedTuple):
         contacts: one per estimate of the axial contact, the file's first.
         polarisation_gain: factor by which mutual polarisation strengthens a long chain at contact,
             in vacuum; None without a polarisability.
+        torsional_barrier_kT: barrier to turning a janus body on top of another; None without rings.
     """
 
     cluster: Cluster
@@ -143,6 +145,7 @@ class Outlook(NamedTuple):
     solvents: tuple[SolventOutlook, ...]
     contacts: tuple[ContactOutlook, ...]
     polarisation_gain: float | None
+    torsional_barrier_kT: float | None
 
 
 class PhaseEstimate(NamedTuple):
@@ -238,5 +241,14 @@ def describe(
         concentration_mM=concentration_mM,
         solvents=tuple(sorted(rows, key=lambda row: row.relative_permittivity)),
         contacts=tuple(contacts),
+        torsional_barrier_kT=_torsional_barrier_kT(cluster),
         polarisation_gain=float(theory.polarisation_gain(alpha.value, contact)) if alpha else None,
     )
+
+
+def _torsional_barrier_kT(cluster: Cluster) -> float | None:
+    if cluster.janus is None:
+        return None
+    hand = "R" if cluster.handedness == "racemic" else None
+    body = coarse_grain(cluster, "janus", handedness=hand)
+    return torsional_barrier(body) / thermal_energy(REFERENCE_TEMPERATURE_K)
