@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _NAMES = {
+    "analysis.bundles": ("Bundles", "find_bundles"),
     "analysis.chains": ("CRITERIA", "ChainGraph", "find_chains", "find_neighbours"),
-    "analysis.nanowires": (
-        "Estimate",
-        "NanowireStatistics",
-        "growth",
-        "nanowire_statistics",
-        "persistence_length_nm",
-    ),
+    "analysis.growth": ("GrowthLaw", "growth", "growth_law"),
+    "analysis.nanowires": ("NanowireStatistics", "nanowire_statistics"),
     "analysis.reference": ("Comparison", "Reference", "compare", "load_reference"),
-    "analysis.structure": ("nematic_order", "polar_order"),
+    "analysis.stiffness": (
+        "end_to_end_persistence_nm",
+        "persistence_length_nm",
+        "tangent_correlation",
+    ),
+    "analysis.structure": ("nematic_order", "pair_correlation", "polar_order", "scattering"),
+    "analysis.timeseries": ("Band", "Estimate", "distribution", "equilibration"),
     "engines": ("Environment", "Evaluation", "Stage", "choose_engine", "evaluate"),
     "errors": (
         "BlowUpError",
@@ -44,21 +46,32 @@ _HOME = {name: module for module, names in _NAMES.items() for name in names}
 __all__ = sorted(_HOME)
 
 if TYPE_CHECKING:
+    from dipolar_md.analysis.bundles import Bundles as Bundles
+    from dipolar_md.analysis.bundles import find_bundles as find_bundles
     from dipolar_md.analysis.chains import CRITERIA as CRITERIA
     from dipolar_md.analysis.chains import ChainGraph as ChainGraph
     from dipolar_md.analysis.chains import find_chains as find_chains
     from dipolar_md.analysis.chains import find_neighbours as find_neighbours
-    from dipolar_md.analysis.nanowires import Estimate as Estimate
+    from dipolar_md.analysis.growth import GrowthLaw as GrowthLaw
+    from dipolar_md.analysis.growth import growth as growth
+    from dipolar_md.analysis.growth import growth_law as growth_law
     from dipolar_md.analysis.nanowires import NanowireStatistics as NanowireStatistics
-    from dipolar_md.analysis.nanowires import growth as growth
     from dipolar_md.analysis.nanowires import nanowire_statistics as nanowire_statistics
-    from dipolar_md.analysis.nanowires import persistence_length_nm as persistence_length_nm
     from dipolar_md.analysis.reference import Comparison as Comparison
     from dipolar_md.analysis.reference import Reference as Reference
     from dipolar_md.analysis.reference import compare as compare
     from dipolar_md.analysis.reference import load_reference as load_reference
+    from dipolar_md.analysis.stiffness import end_to_end_persistence_nm as end_to_end_persistence_nm
+    from dipolar_md.analysis.stiffness import persistence_length_nm as persistence_length_nm
+    from dipolar_md.analysis.stiffness import tangent_correlation as tangent_correlation
     from dipolar_md.analysis.structure import nematic_order as nematic_order
+    from dipolar_md.analysis.structure import pair_correlation as pair_correlation
     from dipolar_md.analysis.structure import polar_order as polar_order
+    from dipolar_md.analysis.structure import scattering as scattering
+    from dipolar_md.analysis.timeseries import Band as Band
+    from dipolar_md.analysis.timeseries import Estimate as Estimate
+    from dipolar_md.analysis.timeseries import distribution as distribution
+    from dipolar_md.analysis.timeseries import equilibration as equilibration
     from dipolar_md.engines import Environment as Environment
     from dipolar_md.engines import Evaluation as Evaluation
     from dipolar_md.engines import Stage as Stage

@@ -11,12 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dipolar_md.analysis.chains import find_chains
+from dipolar_md.analysis.growth import Growth, growth
 from dipolar_md.analysis.nanowires import (
     ChainRow,
-    Growth,
     NanowireStatistics,
     energy_minimum,
-    growth,
     nanowire_statistics,
 )
 from dipolar_md.analysis.reference import Comparison, Reference, compare, load_reference

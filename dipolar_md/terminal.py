@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 if TYPE_CHECKING:
-    from dipolar_md.analysis.nanowires import Estimate
     from dipolar_md.analysis.reference import Comparison
+    from dipolar_md.analysis.timeseries import Estimate
     from dipolar_md.report import Analysis
     from dipolar_md.simulation.assembly import Progress, Run
 
@@ -204,7 +204,7 @@ def _percent(estimate: "Estimate") -> "Estimate":
 
 def print_comparison(comparison: "Comparison") -> None:
     """Print the verdicts of a comparison."""
-    from dipolar_md.analysis.nanowires import Estimate
+    from dipolar_md.analysis.timeseries import Estimate
 
     names = {
         "spacing_nm": "spacing, median",

@@ -5,7 +5,8 @@ from typing import Any, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
-from dipolar_md.analysis.nanowires import Estimate, NanowireStatistics
+from dipolar_md.analysis.nanowires import NanowireStatistics
+from dipolar_md.analysis.timeseries import Estimate
 from dipolar_md.parameters import Parameters, Positive, Text, load
 
 
