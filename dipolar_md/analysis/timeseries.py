@@ -103,7 +103,8 @@ def equilibration(series: ArrayLike) -> Equilibration:
         return Equilibration(len(values) // 2, 1.0, len(values) - len(values) // 2, False, why)
     if np.ptp(values) <= 1e-12 * np.abs(values).max():
         return Equilibration(0, 1.0, float(len(values)), True, "")
-    start, inefficiency, _ = _pymbar().detect_equilibration(values)
+    skip = max(1, len(values) // 200)
+    start, inefficiency, _ = _pymbar().detect_equilibration(values, fast=False, nskip=skip)
     start = min(int(start), len(values) - 2)
     rest = values[start:]
     independent = len(rest) / float(inefficiency)
