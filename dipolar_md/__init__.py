@@ -13,8 +13,21 @@ _NAMES = {
     "analysis.bundles": ("Bundles", "find_bundles"),
     "analysis.chains": ("CRITERIA", "ChainGraph", "find_chains", "find_neighbours"),
     "analysis.growth": ("GrowthLaw", "growth", "growth_law"),
+    "analysis.micrograph": (
+        "Measurement",
+        "Micrograph",
+        "measure_micrograph",
+        "simulate_micrograph",
+    ),
     "analysis.nanowires": ("NanowireStatistics", "nanowire_statistics"),
-    "analysis.reference": ("Comparison", "Reference", "compare", "load_reference"),
+    "analysis.reference": (
+        "Comparison",
+        "Reference",
+        "compare",
+        "compare_samples",
+        "load_reference",
+        "read_measured",
+    ),
     "analysis.stiffness": (
         "end_to_end_persistence_nm",
         "persistence_length_nm",
@@ -40,6 +53,7 @@ _NAMES = {
     "simulation.assembly": ("Progress", "Run", "assemble"),
     "simulation.preflight": ("preflight",),
     "simulation.recipe": ("Recipe", "load_recipe"),
+    "tem": ("compare_run", "image_run", "measure_image"),
     "trajectory": ("Frame", "Trajectory"),
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names}
@@ -55,12 +69,18 @@ if TYPE_CHECKING:
     from dipolar_md.analysis.growth import GrowthLaw as GrowthLaw
     from dipolar_md.analysis.growth import growth as growth
     from dipolar_md.analysis.growth import growth_law as growth_law
+    from dipolar_md.analysis.micrograph import Measurement as Measurement
+    from dipolar_md.analysis.micrograph import Micrograph as Micrograph
+    from dipolar_md.analysis.micrograph import measure_micrograph as measure_micrograph
+    from dipolar_md.analysis.micrograph import simulate_micrograph as simulate_micrograph
     from dipolar_md.analysis.nanowires import NanowireStatistics as NanowireStatistics
     from dipolar_md.analysis.nanowires import nanowire_statistics as nanowire_statistics
     from dipolar_md.analysis.reference import Comparison as Comparison
     from dipolar_md.analysis.reference import Reference as Reference
     from dipolar_md.analysis.reference import compare as compare
+    from dipolar_md.analysis.reference import compare_samples as compare_samples
     from dipolar_md.analysis.reference import load_reference as load_reference
+    from dipolar_md.analysis.reference import read_measured as read_measured
     from dipolar_md.analysis.stiffness import end_to_end_persistence_nm as end_to_end_persistence_nm
     from dipolar_md.analysis.stiffness import persistence_length_nm as persistence_length_nm
     from dipolar_md.analysis.stiffness import tangent_correlation as tangent_correlation
@@ -107,6 +127,9 @@ if TYPE_CHECKING:
     from dipolar_md.simulation.preflight import preflight as preflight
     from dipolar_md.simulation.recipe import Recipe as Recipe
     from dipolar_md.simulation.recipe import load_recipe as load_recipe
+    from dipolar_md.tem import compare_run as compare_run
+    from dipolar_md.tem import image_run as image_run
+    from dipolar_md.tem import measure_image as measure_image
     from dipolar_md.trajectory import Frame as Frame
     from dipolar_md.trajectory import Trajectory as Trajectory
 

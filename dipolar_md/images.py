@@ -1,7 +1,6 @@
 """Image files: the only place that knows TIFF and PNG and where they keep the pixel size."""
 
-import json
-import os
+import io
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -58,33 +57,31 @@ def read_image(path: str | Path) -> StoredImage:
     return StoredImage(image, pixel_nm if plausible else None)
 
 
-def write_tiff(path: Path, image: Floats, pixel_nm: float) -> Path:
-    """Write an image (H, W) as a 16-bit TIFF with its pixel size as ImageJ keeps it; return it.
+def encode_tiff(image: Floats, pixel_nm: float) -> bytes:
+    """Return an image (H, W) as a 16-bit TIFF with its pixel size where ImageJ keeps it.
 
     Grey values are stretched over the 16 bits unless they are counts that fit.
     """
     import tifffile
 
-    temporary = path.with_name(path.name + ".part")
+    file = io.BytesIO()
     tifffile.imwrite(
-        temporary,
+        file,
         _sixteen_bits(image),
         imagej=True,
         resolution=(1 / pixel_nm, 1 / pixel_nm),
         metadata={"unit": "nm"},
     )
-    os.replace(temporary, path)
-    return path
+    return file.getvalue()
 
 
-def write_png(path: Path, image: Floats, pixel_nm: float, bar_nm: float | None = None) -> Path:
-    """Write an image (H, W) as an 8-bit PNG with a labelled scale bar; return it.
+def encode_png(image: Floats, pixel_nm: float, bar_nm: float | None = None) -> bytes:
+    """Return an image (H, W) as an 8-bit PNG with a labelled scale bar.
 
     The pixel size stands in the text `pixel_nm`. The bar covers part of the image: measure the
     TIFF, not this.
 
     Args:
-        path: of the PNG.
         image: grey values, stretched from their 0.5 to their 99.5 percentile.
         pixel_nm: edge of a pixel, nm.
         bar_nm: length of the bar, default about a fifth of the width.
@@ -109,10 +106,9 @@ def write_png(path: Path, image: Floats, pixel_nm: float, bar_nm: float | None =
     pen.text((left + margin, top + margin // 4), label, fill=0, font=font)
     text = PngInfo()
     text.add_text("pixel_nm", f"{pixel_nm:.9g}")
-    temporary = path.with_name(path.name + ".part")
-    picture.save(temporary, format="PNG", pnginfo=text)
-    os.replace(temporary, path)
-    return path
+    file = io.BytesIO()
+    picture.save(file, format="PNG", pnginfo=text)
+    return file.getvalue()
 
 
 def _sixteen_bits(image: Floats) -> NDArray[np.uint16]:
@@ -154,5 +150,5 @@ def _read_png(path: Path) -> tuple[NDArray[np.generic], float | None]:
         grey = picture.convert("RGB") if picture.mode in ("P", "RGBA", "LA") else picture
         pixels = np.asarray(grey)
     if stated is not None:
-        return pixels, float(json.loads(stated))
+        return pixels, float(stated)
     return pixels, 2.54e7 / dpi[0] if dpi else None
