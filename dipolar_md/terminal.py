@@ -312,6 +312,7 @@ def frame_progress() -> Iterator[Any]:
         TimeRemainingColumn(compact=True),
         console=err,
         transient=True,
+        disable=not err.is_terminal,
     ) as bar:
         task = bar.add_task("", total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -171,7 +171,9 @@ def find_neighbours(
     key.sort()  # sorting one number beats sorting two
     i, j = np.divmod(key, len(system))
     pairs = np.stack([i, j], axis=1)
-    separations = wrap(system.positions[j] - system.positions[i], system.box)
+    separations = system.positions[j] - system.positions[i]
+    far = np.einsum("ij,ij->i", separations, separations) > 1.01 * reach**2  # across the box
+    separations[far] = wrap(separations[far], system.box)
     distance = np.linalg.norm(separations, axis=1)
     if not distance.all():
         first, second = pairs[np.argmin(distance)]
@@ -201,9 +203,9 @@ def dipole_directions(system: System) -> Floats:
 
 def _by_place(system: System, width_nm: float) -> Integers:
     """Return the clusters (N,) cell by cell, so that a search finds neighbours in the cache."""
-    places = system.positions @ np.linalg.inv(cell_matrix(system.box)).T + 0.5
-    cells = np.maximum(system.box[:3] / width_nm, 1).astype(np.int64)
-    x, y, z = (places * cells).astype(np.int64).T
+    low, high = system.positions.min(axis=0), system.positions.max(axis=0)
+    x, y, z = ((system.positions - low) / width_nm).astype(np.int64).T
+    cells = ((high - low) / width_nm).astype(np.int64) + 1
     return np.argsort((x * cells[1] + y) * cells[2] + z, kind="stable")
 
 
@@ -434,10 +436,11 @@ def _unwrapped(
     """
     n, cell = len(system), cell_matrix(system.box)
     i, j = bonds.T
-    crossed = (steps - (system.positions[j] - system.positions[i])) @ np.linalg.inv(cell).T
-    turns = np.rint(crossed).astype(np.int64)
+    jumps = steps - (system.positions[j] - system.positions[i])
+    across = np.abs(jumps).max(axis=1, initial=0.0) > 1e-3 * system.box[:3].min()
+    turns = np.zeros((len(bonds), 3), dtype=np.int64)
+    turns[across] = np.rint(jumps[across] @ np.linalg.inv(cell).T)
     positions, winding = system.positions.copy(), np.zeros_like(turns)
-    across = turns.any(axis=1)
     if across.any():
         cut = np.zeros(len(labels), dtype=bool)
         cut[labels[i[across]]] = True
