@@ -102,7 +102,8 @@ def encode_png(image: Floats, pixel_nm: float, bar_nm: float | None = None) -> b
     wide = max(round(bar / pixel_nm), pen.textlength(label, font))
     pen.rectangle((left, top, left + wide + 2 * margin, height - margin), fill=255)
     y = height - margin - margin // 2 - thick
-    pen.rectangle((left + margin, y, left + margin + round(bar / pixel_nm), y + thick), fill=0)
+    right = left + margin + round(bar / pixel_nm) - 1  # both ends are drawn
+    pen.rectangle((left + margin, y, right, y + thick), fill=0)
     pen.text((left + margin, top + margin // 4), label, fill=0, font=font)
     text = PngInfo()
     text.add_text("pixel_nm", f"{pixel_nm:.9g}")

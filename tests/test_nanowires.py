@@ -377,3 +377,67 @@ def test_growth_follows_the_trajectory():
     lengths = [dm.growth(loose, name).mean_length[0] for name in ("energy_0.5", "energy_0.6")]
     assert lengths == [2, 1]
     assert dm.growth([]).time_ns.shape == (0,)
+
+
+# --- Equilibration, lives, bundles ----------------------------------------------------------------
+
+
+def test_window_starts_where_the_run_has_settled():
+    """Chains that grow over eight frames and then stay as they are, with some noise."""
+    growing = [scene(*[2**k] * (16 // 2**k)) for k in (0, 0, 1, 1, 2, 2, 3, 3)]
+    settled = [scene(16) if k % 3 else scene(15, 1) for k in range(40)]
+    table = dm.nanowire_statistics(frames(("dry", growing + settled)))
+    assert table.equilibration.equilibrated
+    assert 6 <= table.equilibration.start <= 10
+    assert table.n_frames == 48 - table.equilibration.start
+    assert table.independent_samples["mean_chain_length"] > 10
+    summary = json.loads(json.dumps(table.summary(), allow_nan=False))
+    assert summary["equilibrated"] is True
+    assert summary["independent_samples"]["mean_chain_length"] > 10
+    halfway = dm.nanowire_statistics(frames(("dry", growing + settled)), discard=0.5)
+    assert halfway.n_frames == 24
+    young = dm.nanowire_statistics(frames(("dry", growing)))
+    assert not young.equilibration.equilibrated
+    assert "too few" in young.summary()["equilibration_note"]
+
+
+def test_lives_of_bonds_and_chains_are_counted():
+    """A chain of 4 breaks in the middle and joins again: 3 bonds, 2, 3, 2 … every 0.5 ns."""
+    whole, broken = dm.chain({LARGE: 4}, S), None
+    apart = whole.positions + np.where(np.arange(4)[:, None] > 1, [0, 0, 5.0], [0, 0, 0.0])
+    broken = replace(whole, positions=apart)
+    table = dm.nanowire_statistics(frames(("dry", [whole, broken, whole])), discard=0.0)
+    # Of 3 + 2 bonds 2 + 2 remain; of 1 + 2 chains none.
+    assert table.bond_lifetime_ns.value == pytest.approx(-0.5 / np.log(4 / 5))
+    assert table.chain_lifetime_ns is None
+    still = dm.nanowire_statistics(frames(("dry", [whole] * 3)), discard=0.0)
+    assert still.bond_lifetime_ns is None  # nothing breaks
+    assert still.summary()["bond_lifetime_ns"] is None
+
+
+def test_projected_spacing_shrinks_by_the_sine():
+    tilt = np.array([np.sin(0.4), 0, np.cos(0.4)])
+    line = np.arange(5)[:, None] * S * tilt
+    frame = dm.Frame.from_arrays((40,) * 3, line, align_z(np.tile(tilt, (5, 1))), LARGE)
+    table = dm.nanowire_statistics([frame])
+    assert table.spacing_median_nm.value == pytest.approx(S)
+    assert table.projected_spacing_median_nm.value == pytest.approx(S * np.sin(0.4))
+    assert table.end_to_end_mean_nm.value == pytest.approx(4 * S)
+    assert table.radius_of_gyration_mean_nm.value == pytest.approx(S * np.sqrt(2))
+    assert table.bundled_fraction.value == 0
+    assert table.parallel_fraction is None
+
+
+def test_samples_are_bounded(monkeypatch):
+    """With room for 20 values the pooled samples are thinned evenly; means don't change."""
+    from dipolar_md.analysis import nanowires
+
+    trajectory = frames(("dry", [scene(30, 20)] * 4))
+    plain = dm.nanowire_statistics(trajectory, discard=0.0)
+    monkeypatch.setattr(nanowires, "MOST_SAMPLES", 20)
+    few = dm.nanowire_statistics(trajectory, discard=0.0)
+    assert len(few.spacings_nm) < 40 < len(plain.spacings_nm)
+    assert len(few.projected_spacings_nm) == len(few.spacings_nm)
+    assert few.spacing_median_nm == plain.spacing_median_nm
+    assert few.mean_chain_length == plain.mean_chain_length
+    assert few.chain_counts.tolist() == [2] * 4

@@ -172,7 +172,7 @@ def find_neighbours(
     i, j = np.divmod(key, len(system))
     pairs = np.stack([i, j], axis=1)
     separations = system.positions[j] - system.positions[i]
-    far = np.einsum("ij,ij->i", separations, separations) > 1.01 * reach**2  # across the box
+    far = np.einsum("ij,ij->i", separations, separations) > reach**2  # across the box
     separations[far] = wrap(separations[far], system.box)
     distance = np.linalg.norm(separations, axis=1)
     if not distance.all():
