@@ -92,7 +92,7 @@ def test_tangents_of_a_circle_arc_are_exact():
 
 
 def test_agreement_with_mdanalysis():
-    """The same chains in MDAnalysis: bond autocorrelations to its precision; P, fitted otherwise, to 5 %."""
+    """The same chains in MDAnalysis: bond autocorrelations; P, which it fits otherwise, to 5 %."""
     n, system = 30, worm_like(30.0, chains=216, n=30, seed=9).system
     whole = dm.find_chains(system)
     alone = [m for m, kind in zip(whole.members, whole.kinds, strict=True) if kind == "linear"]

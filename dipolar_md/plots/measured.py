@@ -69,7 +69,8 @@ def draw_micrograph(
     y = height * 1.04
     ax.plot([0, bar], [y, y], color=BLACK, linewidth=2, solid_capstyle="butt", clip_on=False)
     ax.text(bar + 0.02 * width, y, f"{bar:g} nm", va="center")
-    ax.text(width, y, f"{len(centres)} cores, {len(wires)} wires", va="center", ha="right")
+    words = f"{len(centres)} cores, {len(wires)} wire{'' if len(wires) == 1 else 's'}"
+    ax.text(width, y, words, va="center", ha="right")
     ax.set_xlim(0, width)
     ax.set_ylim(height, 0)
     ax.set_axis_off()
@@ -255,7 +256,7 @@ def draw_tangents(
     correlation: ArrayLike,
     persistence_nm: float | None = None,
 ) -> Axes:
-    """Draw the tangent correlation along chains, logarithmically, with its exponential.
+    """Draw the tangent correlation along chains up to where it vanishes, with its exponential.
 
     Args:
         ax: the axes.
@@ -269,16 +270,17 @@ def draw_tangents(
     ax.set_xlabel("distance along the chain (nm)")
     ax.set_ylabel("tangent correlation")
     s, cosines = np.asarray(separation_nm, float), np.asarray(correlation, float)
-    positive = cosines > 0
-    if not positive.any():
+    if not cosines.size:
         return note(ax, "no linear chains")
-    ax.plot(s[positive], cosines[positive], ".", color=BLUE, label="simulation")
+    last = int(np.argmax(cosines <= 0)) if (cosines <= 0).any() else cosines.size
+    s, cosines = s[:last], cosines[:last]
+    ax.plot(s, cosines, ".", color=BLUE, label="simulation")
     if persistence_nm is not None:
         reach = np.linspace(0, min(s.max(), 3 * persistence_nm), 100)
         text = f"exponential, {persistence_nm:.3g} nm"
         ax.plot(reach, np.exp(-reach / persistence_nm), color=GREEN, linestyle="--", label=text)
     ax.set_yscale("log")
-    ax.set_ylim(max(0.02, cosines[positive].min() / 1.5), 1.3)
+    ax.set_ylim(max(0.02, cosines.min() / 1.5), 1.3)
     plain_log_ticks(ax.yaxis)
     legend_above(ax)
     return ax
