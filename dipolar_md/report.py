@@ -75,6 +75,7 @@ def analyze(
         "engine": run.manifest["sessions"][-1]["engine"],
         "seed": run.recipe.seed,
         "finished": run.finished,
+        "times": run.manifest.get("times"),
         "expected_mean_chain_length": expected,
         "pair_energy_minimum": energy_minimum(statistics.reduced_energies),
         "reference": comparison.summary() if comparison else None,

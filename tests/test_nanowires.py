@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import rowan
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -274,62 +273,6 @@ def test_summary_without_bonds():
     assert summary["persistence_length_nm"] is None
     assert table.spacing_fraction(1, 3) is None
     assert table.chains == ()
-
-
-# --- Persistence length ---------------------------------------------------------------------------
-
-
-def worm_like_chains(persistence_nm, chains, n, seed):
-    """Freely rotating chains, some cut by the box: ⟨t(0)·t(k)⟩ = cosᵏ θ = exp(−k S/P) exactly."""
-    rng = np.random.default_rng(seed)
-    bend = np.arccos(np.exp(-S / persistence_nm))
-    turns = rng.uniform(0, 2 * np.pi, (chains, n - 1))
-    local = np.stack(
-        [
-            np.sin(bend) * np.cos(turns),
-            np.sin(bend) * np.sin(turns),
-            np.full_like(turns, np.cos(bend)),
-        ],
-        axis=-1,
-    )
-    frame = align_z(rng.normal(size=(chains, 3)))
-    tangents = np.empty((chains, n, 3))
-    for k in range(n):
-        tangents[:, k] = rowan.rotate(frame, [0, 0, 1])
-        if k < n - 1:
-            frame = rowan.multiply(frame, align_z(local[:, k]))
-    positions = S * np.cumsum(tangents, axis=1)
-    positions -= positions.mean(axis=1, keepdims=True)
-    side = int(np.ceil(chains ** (1 / 3)))
-    grid = np.stack(np.unravel_index(np.arange(chains), (side,) * 3), axis=1) - side / 2
-    edge = (n + 2) * S
-    return dm.Frame.from_arrays(
-        (side * edge,) * 3,
-        (positions + edge * grid[:, None]).reshape(-1, 3),
-        align_z(tangents.reshape(-1, 3)),
-        LARGE,
-    )
-
-
-@pytest.mark.parametrize("persistence", [12.0, 16.0, 25.0])
-def test_persistence_length_of_worm_like_chains(persistence):
-    frame = worm_like_chains(persistence, chains=125, n=60, seed=2)
-    graph = dm.find_chains(frame)
-    assert graph.fraction("linear") > 0.95  # the rest touches itself
-    assert dm.persistence_length_nm([graph]) == pytest.approx(persistence, rel=0.05)
-    # Several frames are pooled, not averaged.
-    pooled = dm.persistence_length_nm([graph, dm.find_chains(scene(1, 2))])
-    assert pooled == pytest.approx(persistence, rel=0.05)
-
-
-def test_persistence_length_is_none_where_nothing_bends_or_is_known():
-    assert dm.persistence_length_nm([dm.find_chains(scene(40, 60))]) is None  # straight
-    assert dm.persistence_length_nm([dm.find_chains(scene(1, 2, 2))]) is None
-    few = worm_like_chains(8.0, chains=1, n=12, seed=2)
-    assert dm.persistence_length_nm([dm.find_chains(few)]) is None
-    assert dm.persistence_length_nm([dm.find_chains(few)], fewest=5) is not None
-    assert dm.persistence_length_nm([dm.find_chains(scene(1, rings=(30,)))], fewest=5) is None
-    assert dm.persistence_length_nm([]) is None
 
 
 # --- Pair energies and growth ---------------------------------------------------------------------

@@ -113,6 +113,7 @@ def test_real_run_leaves_all_files(run):
     )
     assert summary["finished"] is True
     assert summary["stage"] == "dry"
+    assert summary["times"] == "accelerated: friction scaled by 0.02"
     assert summary["reference"]["name"] == "tem-r-au-cu"
     tags = {v["quantity"]: v["tag"] for v in summary["reference"]["verdicts"]}
     assert (tags["spacing_nm"], tags["contour_length_nm"]) == ("calibrated", "predicted")

@@ -51,6 +51,27 @@ def test_both_ways_recover_known_chains(persistence):
     assert dm.end_to_end_persistence_nm([graph]) == pytest.approx(persistence, rel=0.05)
 
 
+@pytest.mark.parametrize("persistence", [12.0, 16.0])
+def test_tangents_recover_flexible_chains_over_several_frames(persistence):
+    """Chains of 60, some of which touch themselves; frames are pooled, not averaged."""
+    graph = dm.find_chains(worm_like(persistence, chains=125, n=60, seed=2))
+    assert graph.fraction("linear") > 0.9
+    assert dm.persistence_length_nm([graph]) == pytest.approx(persistence, rel=0.05)
+    pooled = dm.persistence_length_nm([graph, dm.find_chains(dm.pair({BODY: 2}, S))])
+    assert pooled == dm.persistence_length_nm([graph])
+
+
+def test_persistence_length_is_none_where_nothing_bends_or_is_known():
+    straight = dm.find_chains(dm.chain({BODY: 60}, S))
+    assert dm.persistence_length_nm([straight] * 3) is None
+    assert dm.persistence_length_nm([dm.find_chains(dm.pair({BODY: 2}, S))]) is None
+    few = dm.find_chains(worm_like(8.0, chains=1, n=12, seed=2))
+    assert dm.persistence_length_nm([few]) is None
+    assert dm.persistence_length_nm([few], fewest=5) is not None
+    assert dm.persistence_length_nm([dm.find_chains(dm.ring({BODY: 30}, S))], fewest=5) is None
+    assert dm.persistence_length_nm([]) is None
+
+
 def test_worm_like_chain_has_its_limits():
     assert worm_like_square_nm2(1.0, 1e4) == pytest.approx(1.0, rel=1e-4)  # a rod
     assert worm_like_square_nm2(1e4, 1.0) == pytest.approx(2e4, rel=1e-3)  # a coil, 2PL

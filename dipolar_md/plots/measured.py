@@ -16,6 +16,7 @@ from dipolar_md.plots.style import (
     LINES,
     ORANGE,
     VERMILION,
+    bar_length_nm,
     legend_above,
     note,
     plain_log_ticks,
@@ -64,8 +65,7 @@ def draw_micrograph(
     ax.add_collection(circles, autolim=False)
     lines = [centres[wire] for wire in wires]
     ax.add_collection(LineCollection(lines, colors=BLUE, linewidths=0.7), autolim=False)
-    nice = np.outer(10.0 ** np.arange(-2, 6), (1, 2, 5)).ravel()
-    bar = nice[np.argmin(np.abs(np.log(nice / (width / 5))))]
+    bar = bar_length_nm(width)
     y = height * 1.04
     ax.plot([0, bar], [y, y], color=BLACK, linewidth=2, solid_capstyle="butt", clip_on=False)
     ax.text(bar + 0.02 * width, y, f"{bar:g} nm", va="center")

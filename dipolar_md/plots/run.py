@@ -26,6 +26,7 @@ from dipolar_md.plots.style import (
     ORANGE,
     PURPLE,
     VERMILION,
+    bar_length_nm,
     legend_above,
     note,
     plain_log_ticks,
@@ -412,8 +413,7 @@ def _draw_box(ax: Axes, cell: NDArray[np.float64], margin: float) -> float:
     right, top = corners.max(axis=0) + lean
     width, height = right - left, top - bottom
 
-    nice = np.outer(10.0 ** np.arange(-3, 7), (1, 2, 5)).ravel()
-    length = nice[np.argmin(np.abs(np.log(nice / (width / 5))))]
+    length = bar_length_nm(width)
     y = bottom - margin - 0.035 * height
     ax.plot([left, left + length], [y, y], color=BLACK, linewidth=2, solid_capstyle="butt")
     ax.text(left + length + 0.02 * width, y, f"{length:g} nm", va="center")

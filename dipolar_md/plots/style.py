@@ -6,6 +6,7 @@ readers with any colour vision can tell apart; lines that share a panel differ i
 
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.rcsetup import cycler
@@ -77,3 +78,9 @@ def plain_log_ticks(axis: Axis) -> None:
     axis.set_major_locator(LogLocator(subs=subs))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
+
+
+def bar_length_nm(width_nm: float) -> float:
+    """Return a round length of about a fifth of a picture's width, for its scale bar."""
+    nice = np.outer(10.0 ** np.arange(-3, 7), (1, 2, 5)).ravel()
+    return float(nice[np.argmin(np.abs(np.log(nice / (width_nm / 5))))])
