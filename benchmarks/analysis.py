@@ -2,7 +2,8 @@
 
 Frames hold straight chains of 20 clusters, shuffled in memory and in place, so that bonds cross the
 periodic box. "Chain graph" is the whole of `find_chains`: bonds, order, kinds, contours, unwrapped
-positions. The networkx pipeline finds the same pairs with `scipy.spatial.cKDTree`, takes the same
+positions; "search alone" is a distance search by freud and its connected components, no more. The
+networkx pipeline finds the same pairs with `scipy.spatial.cKDTree`, takes the same
 energies, and does the rest per component in networkx: kinds, order, unwrapped positions, contours.
 Its answers are checked against the chain graph's. Runs alternate; medians are printed as a table
 and as JSON. Nothing is asserted: times belong to a machine.
@@ -20,8 +21,11 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+import freud
 import networkx as nx
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 import dipolar_md as dm
@@ -122,6 +126,16 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - begin
 
 
+def search_alone(system: dm.System) -> int:
+    """Return the number of components of a plain distance search: freud and scipy, nothing else."""
+    reach = 1.5 * system.bodies[0].axial_contact_nm
+    query = freud.locality.AABBQuery(freud.box.Box(*system.box), system.positions)
+    found = query.query(system.positions, {"r_max": reach, "exclude_ii": True}).toNeighborList()
+    pairs = (found.query_point_indices, found.point_indices)
+    links = coo_array((np.ones(len(pairs[0])), pairs), shape=(len(system),) * 2)
+    return int(connected_components(links, directed=False)[0])
+
+
 def graph_of(system: dm.System) -> dm.ChainGraph:
     """Return the chain graph with the members of every chain in order."""
     graph = dm.find_chains(system)
@@ -142,9 +156,11 @@ def main() -> None:
     systems = [frame_of(size) for size in sizes]
     loaded = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     times: list[list[float]] = [[] for _ in sizes]
+    alone: list[list[float]] = [[] for _ in sizes]
     for _ in range(options.repeats):
-        for row, system in zip(times, systems, strict=True):
+        for row, plain, system in zip(times, alone, systems, strict=True):
             row.append(seconds(lambda system=system: graph_of(system)))
+            plain.append(seconds(lambda system=system: search_alone(system)))
     medians = [statistics.median(row) for row in times]
     exponent = float(np.polyfit(np.log([len(s) for s in systems]), np.log(medians), 1)[0])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
@@ -160,10 +176,13 @@ def main() -> None:
         found = np.sort([getattr(chain, name) for chain in theirs])
         assert np.allclose(found, np.sort(getattr(ours, name)))
 
-    print("| clusters | chain graph, median of", options.repeats, "| range |")
-    print("|---|---|---|")
-    for system, row, median in zip(systems, times, medians, strict=True):
-        print(f"| {len(system):,} | {median:.3f} s | {min(row):.3f}–{max(row):.3f} s |")
+    print("| clusters | chain graph, median of", options.repeats, "| range | search alone |")
+    print("|---|---|---|---|")
+    for system, row, plain, median in zip(systems, times, alone, medians, strict=True):
+        print(
+            f"| {len(system):,} | {median:.3f} s | {min(row):.3f}–{max(row):.3f} s "
+            f"| {statistics.median(plain):.3f} s |"
+        )
     print(f"cost exponent {exponent:.3f}; peak memory {peak:.2f} GB, {loaded:.2f} GB of it before")
     print(
         f"networkx at {len(beside):,}: {statistics.median(b for _, b in pairs):.2f} s, "
@@ -178,6 +197,7 @@ def main() -> None:
                 **{name: version_of(name) for name in names},
                 "clusters": [len(system) for system in systems],
                 "seconds": [[round(t, 4) for t in row] for row in times],
+                "search_alone_seconds": [[round(t, 4) for t in row] for row in alone],
                 "exponent": round(exponent, 3),
                 "peak_GB": round(peak, 3),
                 "networkx_ratios": [round(ratio, 2) for ratio in ratios],

@@ -289,7 +289,8 @@ def micrograph(
     if source.is_dir():
         if crop is not None:
             raise dm.InputError("--crop is for images; a run's height is cut by --section-nm")
-        found = dm.image_run(source, pixel_nm or 0.05, section_nm, core_nm, reach_nm, out_dir)
+        pixel_nm = 0.05 if pixel_nm is None else pixel_nm
+        found = dm.image_run(source, pixel_nm, section_nm, core_nm, reach_nm, out_dir)
     else:
         found = dm.measure_image(source, pixel_nm, core_nm, reach_nm, crop, out_dir)
     print_imaging(found)
