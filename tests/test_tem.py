@@ -145,8 +145,14 @@ def test_micrographs_are_compared_with_micrographs(run, tmp_path):
     found = dm.compare_run(run, "crystal-r-au-cu", own).verdicts[-1]
     assert found.quantity == "projected_spacing_nm"
     assert found.reference == "1.77 nm of 12"
-    last = dm.nanowire_statistics(run.trajectory)
-    assert found.sample is None or found.sample.simulated != len(last.projected_spacings_nm)
+    # Both sides went through the detector: counts are those of the frames' own images.
+    frames = run.trajectory
+    shown = dm.nanowire_statistics(frames).n_frames
+    images = [dm.simulate_micrograph(frames[-1 - k], section_nm=10.0) for k in range(shown)]
+    assert shown <= 5
+    spacings = np.concatenate([dm.measure_micrograph(image).spacings_nm for image in images])
+    assert found.sample.simulated == len(spacings) > 5
+    assert found.value == pytest.approx(np.median(spacings))
 
 
 def test_neither_reference_nor_measurements(run):

@@ -55,8 +55,8 @@ def pair_correlation(system: System, r_max_nm: float, bins: int = 200) -> PairCo
     """Return g(r) and its dipolar projections h110 and h112.
 
     g(r) = V n(r) / (N (N - 1) 4πr² dr), n(r) counting ordered pairs; the projections are those of
-    Wertheim's expansion (https://doi.org/10.1063/1.1676202). Valid below half the distance between
-    the faces of the box. Neighbours are found piece by piece, in bounded memory.
+    M. S. Wertheim's expansion (J. Chem. Phys. 1971, 55, 4291). Valid below half the distance
+    between the faces of the box. Neighbours are found piece by piece, in bounded memory.
 
     Args:
         system: N clusters, two or more.
@@ -120,7 +120,7 @@ class Scattering(NamedTuple):
 def core_form_factor(q_per_nm: ArrayLike, diameter_nm: float) -> Floats:
     """Return P(q) = [3 (sin x - x cos x)/x³]², x = q·d/2, of a homogeneous sphere.
 
-    Source: Lord Rayleigh, https://doi.org/10.1098/rspa.1914.0048.
+    Source: A. Guinier, G. Fournet, Small-Angle Scattering of X-rays, Wiley 1955.
     """
     x = np.asarray(q_per_nm, dtype=np.float64) * diameter_nm / 2
     small = np.abs(x) < 1e-2
