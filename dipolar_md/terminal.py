@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 if TYPE_CHECKING:
-    from dipolar_md.analysis.nanowires import Estimate
     from dipolar_md.analysis.reference import Comparison
+    from dipolar_md.analysis.timeseries import Estimate
     from dipolar_md.engines.verification import Verification
     from dipolar_md.model.dipole import Dipole
     from dipolar_md.model.draft import Draft
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dipolar_md.model.outlook import Outlook
     from dipolar_md.report import Analysis
     from dipolar_md.simulation.assembly import Progress, Run
+    from dipolar_md.tem import Imaging
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -204,11 +205,11 @@ def assembly_progress() -> Iterator[Any]:
 
 
 def analyzed(run: "Run", reference: str | None) -> "Analysis":
-    """Return the analysis of a run, with a spinner."""
+    """Return the analysis of a run, with a bar."""
     from dipolar_md.report import analyze
 
-    with err.status("analysing …"):
-        return analyze(run, reference)
+    with frame_progress() as show:
+        return analyze(run, reference, show)
 
 
 def plus_minus(estimate: "Estimate | None", unit: str = "") -> str:
@@ -238,6 +239,7 @@ def print_analysis(run: "Run", analysis: "Analysis") -> None:
     )
     out.print(f"\n[bold]{escaped(title)}[/]", soft_wrap=True)
     table = table_of("", "quantity", "value")
+    clock = "physical" if run.manifest["times"] == "physical friction" else "accelerated"
     by = s.mean_chain_length_by_criterion
     p05, p95 = s.spacing_percentile_nm(5), s.spacing_percentile_nm(95)
     for name, value in (
@@ -263,12 +265,24 @@ def print_analysis(run: "Run", analysis: "Analysis") -> None:
         ("mean wire length (contour)", plus_minus(s.contour_mean_nm, "nm")),
         ("longest wire (contour)", plus_minus(s.contour_max_nm, "nm")),
         ("persistence length", plus_minus(s.persistence_length_nm, "nm")),
+        ("  from end-to-end distances", plus_minus(s.persistence_length_end_to_end_nm, "nm")),
         ("spacing of neighbours, median", plus_minus(s.spacing_median_nm, "nm")),
         ("  5–95 %", "–" if p05 is None or p95 is None else f"{p05:.2f}–{p95:.2f} nm"),
+        ("  projected along z, median", plus_minus(s.projected_spacing_median_nm, "nm")),
+        ("clusters in bundles of chains", plus_minus(_percent(s.bundled_fraction), "%")),
+        ("  contacts that are parallel", plus_minus(_percent(s.parallel_fraction), "%")),
+        ("  lateral spacing, median", plus_minus(s.lateral_spacing_nm, "nm")),
+        (f"life of a bond, {clock}", plus_minus(s.bond_lifetime_ns, "ns")),
+        (f"life of a chain, {clock}", plus_minus(s.chain_lifetime_ns, "ns")),
         ("chains wrap the periodic box", "yes" if s.percolating else "no"),
     ):
         table.add_row(name, value)
     out.print(table)
+    number = s.independent_samples["mean_chain_length"]
+    frames = f"the mean chain length has {number:.0f} independent samples in {s.n_frames} frames"
+    out.print(f"Errors are standard errors; {frames}.", soft_wrap=True)
+    if not s.equilibration.equilibrated:
+        out.print(f"[yellow]not equilibrated:[/] {s.equilibration.reason}", soft_wrap=True)
     if analysis.comparison:
         print_comparison(analysis.comparison)
     manifest = run.manifest
@@ -310,29 +324,108 @@ def warn_unfinished(run: "Run") -> None:
         )
 
 
-def _percent(estimate: "Estimate") -> "Estimate":
+def _percent(estimate: "Estimate | None") -> "Estimate | None":
+    if estimate is None:
+        return None
     error = None if estimate.error is None else 100 * estimate.error
     return type(estimate)(100 * estimate.value, error)
 
 
 def print_comparison(comparison: "Comparison") -> None:
     """Print the verdicts of a comparison."""
-    from dipolar_md.analysis.nanowires import Estimate
+    from dipolar_md.analysis.timeseries import Estimate
 
     names = {
-        "spacing_nm": "spacing, median",
-        "contour_length_nm": "wire length, mean",
-        "core_diameter_nm": "core diameter",
-        "lateral_spacing_nm": "lateral spacing",
+        "spacing_nm": "spacing",
+        "projected_spacing_nm": "seen on TEM",
+        "contour_length_nm": "wire length",
+        "projected_length_nm": "seen length",
+        "core_diameter_nm": "core size",
+        "lateral_spacing_nm": "between wires",
     }
-    table = table_of(
-        f"Beside {comparison.reference.title}", "quantity", "simulation", "reference", "verdict", ""
-    )
+    rows = [
+        (
+            names[v.quantity],
+            plus_minus(None if v.value is None else Estimate(v.value, v.error)),
+            v.reference,
+            "–" if v.overlap is None else f"{100 * v.overlap:.0f} %",
+            v.verdict,
+            "–" if v.verdict == "not predicted" else v.tag,
+        )
+        for v in comparison.verdicts
+    ]
+    reference = comparison.reference
+    published = sum(v.sample is None for v in comparison.verdicts)
+    for title, part in (
+        (reference and f"Beside {reference.title}", rows[:published]),
+        ("Beside your measurements (medians)", rows[published:]),
+    ):
+        if part:
+            table = table_of(title or "", "", "nm", "reference", "overlap", "verdict", "")
+            for row in part:
+                table.add_row(*row)
+            out.print(table)
     for v in comparison.verdicts:
-        value = None if v.value is None else Estimate(v.value, v.error)
-        table.add_row(names[v.quantity], plus_minus(value, "nm"), v.reference, v.verdict, v.tag)
-    out.print(table)
-    out.print("calibrated: an input fixes the answer; predicted: the model does.")
-    if not comparison.applies:
-        clusters = ", ".join(comparison.reference.clusters)
+        if s := v.sample:
+            moved = f"{s.distance_nm:.2g} nm ({s.distance_low_nm:.2g}–{s.distance_high_nm:.2g} nm)"
+            out.print(
+                f"{v.quantity}: {s.simulated} simulated and {s.measured} measured values lie "
+                f"{moved} apart (earth mover's distance, 95 % interval); "
+                f"Kolmogorov-Smirnov p = {s.ks_p:.2g}."
+            )
+    out.print(
+        "overlap: part of the simulated values in the range, or in the middle 90 % of yours. "
+        "calibrated: an input fixes the answer; predicted: the model does."
+    )
+    if reference and not comparison.applies:
+        clusters = ", ".join(reference.clusters)
         out.print(f"[yellow]The reference is of {clusters}, not of this run's clusters.[/]")
+
+
+def print_imaging(imaging: "Imaging") -> None:
+    """Print what was found in a micrograph and where it was written."""
+    import numpy as np
+
+    found, picture = imaging.measurement, imaging.micrograph
+    width, height = picture.size_nm
+    table = table_of(
+        f"{width:.4g} x {height:.4g} nm, pixels of {picture.pixel_nm:.3g} nm", "quantity", "value"
+    )
+
+    def spread(values: Any) -> str:
+        if not len(values):
+            return "–"
+        low, middle, high = np.percentile(values, [5, 50, 95])
+        return f"{middle:.3g} nm ({low:.3g}–{high:.3g} nm)"
+
+    table.add_row("cores found", f"{len(found.centres_nm)}")
+    if picture.centres_nm is not None:
+        table.add_row("  in the picture", f"{len(picture.centres_nm)}")
+    table.add_row("wires of two cores or more", f"{len(found.wires)}")
+    table.add_row("projected spacing, median (5–95 %)", spread(found.spacings_nm))
+    table.add_row("projected wire length, median (5–95 %)", spread(found.wire_lengths_nm))
+    out.print(table)
+    if not len(found.centres_nm):
+        out.print("[yellow]No core stands out: are cores dark, and is the pixel size right?[/]")
+    names = ", ".join(path.name for path in imaging.files)
+    out.print(f"Written to {escaped(str(imaging.files[0].parent))}: {escaped(names)}")
+
+
+@contextmanager
+def frame_progress() -> Iterator[Any]:
+    """Show a bar of analysed frames; yield what feeds it with (done, in all)."""
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    with Bar(
+        TextColumn("analysing"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("frames"),
+        TimeRemainingColumn(compact=True),
+        console=err,
+        transient=True,
+        disable=not err.is_terminal,
+    ) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

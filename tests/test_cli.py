@@ -299,7 +299,7 @@ def test_from_recipe_to_verdict(assemble, command, toy):
         "mean chain length",
         "Beside TEM of drop-cast R-Au-Cu nanowires",
         "1.8–2.5 nm",
-        "≥ 1000 nm below predicted",
+        "≥ 1000 nm 0 % below predicted",
         "truncated at 4 nm",
         "accelerated: friction scaled by 0.02",
         "summary.json, chains.csv, figures/*.png",
@@ -336,7 +336,10 @@ def test_from_recipe_to_verdict(assemble, command, toy):
     crystal = command("compare", "wires", "--reference", "crystal-r-au-cu")
     assert "Crystal of R-Au-Cu" in crystal.words
     assert "not predicted" in crystal.words
-    assert files("wires") == kept
+    left = files("wires")
+    assert json.loads(left.pop("comparison.json"))["name"] == "crystal-r-au-cu"
+    assert left.pop("figures/comparison.png")
+    assert left == kept
 
 
 def test_analyze_writes_into_the_run(command, finished, folder):
@@ -536,3 +539,33 @@ def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room(assemble, to
     assert resumed.manifest["sessions"][-1]["first_step"] == done
     assert resumed.trajectory.steps == STEPS
     assert not [p for p in run.iterdir() if p.suffix == ".part"]
+
+
+# --- Micrographs ----------------------------------------------------------------------------------
+
+
+def test_micrograph_of_a_run_then_of_its_image_then_compared(command, finished, folder):
+    shutil.copytree(finished.path, "wires")
+    first = command("micrograph", "wires", "--section-nm", "30")
+    assert first.code == 0
+    assert "pixels of 0.05 nm" in first.words
+    assert "in the picture 64" in first.words
+    assert "Written to wires/figures" in first.words
+    again = command("micrograph", "wires/figures/micrograph.tif", "--out", "found")
+    assert again.code == 0
+    found = [line for line in first.out.splitlines() if "cores found" in line]
+    assert found == [line for line in again.out.splitlines() if "cores found" in line]
+    Path("own.csv").write_text("spacing_nm\n1.8\n1.9\n2.0\n1.7\n1.85\n")
+    compared = command("compare", "wires", "--measured", "own.csv")
+    assert compared.code == 0
+    assert "Beside your measurements" in compared.words
+    assert "earth mover's distance" in compared.words
+    assert json.loads(Path("wires/comparison.json").read_text())["measured"] == "own.csv"
+
+
+def test_micrograph_refusals(command, finished, folder):
+    assert_refused(command("micrograph", "none.tif"), "none.tif: no such file")
+    assert_refused(command("micrograph", str(finished.path), "--crop", *"0099"), "for images")
+    Path("empty").mkdir()
+    assert_refused(command("micrograph", "empty"), "no run here")
+    assert_refused(command("compare", str(finished.path), "--measured", "x.csv"), "can't be read")

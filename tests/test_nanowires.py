@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import rowan
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dipolar_md as dm
-from dipolar_md.analysis.nanowires import analysis_window, block_estimate, energy_minimum
+from dipolar_md.analysis.nanowires import analysis_window, energy_minimum
+from dipolar_md.analysis.timeseries import block_estimate
 from dipolar_md.model.system import align_z
 
 LARGE = dm.coarse_grain(dm.load_cluster("r-au-cu"))
@@ -275,62 +275,6 @@ def test_summary_without_bonds():
     assert table.chains == ()
 
 
-# --- Persistence length ---------------------------------------------------------------------------
-
-
-def worm_like_chains(persistence_nm, chains, n, seed):
-    """Freely rotating chains, some cut by the box: ⟨t(0)·t(k)⟩ = cosᵏ θ = exp(−k S/P) exactly."""
-    rng = np.random.default_rng(seed)
-    bend = np.arccos(np.exp(-S / persistence_nm))
-    turns = rng.uniform(0, 2 * np.pi, (chains, n - 1))
-    local = np.stack(
-        [
-            np.sin(bend) * np.cos(turns),
-            np.sin(bend) * np.sin(turns),
-            np.full_like(turns, np.cos(bend)),
-        ],
-        axis=-1,
-    )
-    frame = align_z(rng.normal(size=(chains, 3)))
-    tangents = np.empty((chains, n, 3))
-    for k in range(n):
-        tangents[:, k] = rowan.rotate(frame, [0, 0, 1])
-        if k < n - 1:
-            frame = rowan.multiply(frame, align_z(local[:, k]))
-    positions = S * np.cumsum(tangents, axis=1)
-    positions -= positions.mean(axis=1, keepdims=True)
-    side = int(np.ceil(chains ** (1 / 3)))
-    grid = np.stack(np.unravel_index(np.arange(chains), (side,) * 3), axis=1) - side / 2
-    edge = (n + 2) * S
-    return dm.Frame.from_arrays(
-        (side * edge,) * 3,
-        (positions + edge * grid[:, None]).reshape(-1, 3),
-        align_z(tangents.reshape(-1, 3)),
-        LARGE,
-    )
-
-
-@pytest.mark.parametrize("persistence", [12.0, 16.0, 25.0])
-def test_persistence_length_of_worm_like_chains(persistence):
-    frame = worm_like_chains(persistence, chains=125, n=60, seed=2)
-    graph = dm.find_chains(frame)
-    assert graph.fraction("linear") > 0.95  # the rest touches itself
-    assert dm.persistence_length_nm([graph]) == pytest.approx(persistence, rel=0.05)
-    # Several frames are pooled, not averaged.
-    pooled = dm.persistence_length_nm([graph, dm.find_chains(scene(1, 2))])
-    assert pooled == pytest.approx(persistence, rel=0.05)
-
-
-def test_persistence_length_is_none_where_nothing_bends_or_is_known():
-    assert dm.persistence_length_nm([dm.find_chains(scene(40, 60))]) is None  # straight
-    assert dm.persistence_length_nm([dm.find_chains(scene(1, 2, 2))]) is None
-    few = worm_like_chains(8.0, chains=1, n=12, seed=2)
-    assert dm.persistence_length_nm([dm.find_chains(few)]) is None
-    assert dm.persistence_length_nm([dm.find_chains(few)], fewest=5) is not None
-    assert dm.persistence_length_nm([dm.find_chains(scene(1, rings=(30,)))], fewest=5) is None
-    assert dm.persistence_length_nm([]) is None
-
-
 # --- Pair energies and growth ---------------------------------------------------------------------
 
 
@@ -376,3 +320,67 @@ def test_growth_follows_the_trajectory():
     lengths = [dm.growth(loose, name).mean_length[0] for name in ("energy_0.5", "energy_0.6")]
     assert lengths == [2, 1]
     assert dm.growth([]).time_ns.shape == (0,)
+
+
+# --- Equilibration, lives, bundles ----------------------------------------------------------------
+
+
+def test_window_starts_where_the_run_has_settled():
+    """Chains that grow over eight frames and then stay as they are, with some noise."""
+    growing = [scene(*[2**k] * (16 // 2**k)) for k in (0, 0, 1, 1, 2, 2, 3, 3)]
+    settled = [scene(16) if k % 3 else scene(15, 1) for k in range(40)]
+    table = dm.nanowire_statistics(frames(("dry", growing + settled)))
+    assert table.equilibration.equilibrated
+    assert 6 <= table.equilibration.start <= 10
+    assert table.n_frames == 48 - table.equilibration.start
+    assert table.independent_samples["mean_chain_length"] > 10
+    summary = json.loads(json.dumps(table.summary(), allow_nan=False))
+    assert summary["equilibrated"] is True
+    assert summary["independent_samples"]["mean_chain_length"] > 10
+    halfway = dm.nanowire_statistics(frames(("dry", growing + settled)), discard=0.5)
+    assert halfway.n_frames == 24
+    young = dm.nanowire_statistics(frames(("dry", growing)))
+    assert not young.equilibration.equilibrated
+    assert "too few" in young.summary()["equilibration_note"]
+
+
+def test_lives_of_bonds_and_chains_are_counted():
+    """A chain of 4 breaks in the middle and joins again: 3 bonds, 2, 3, 2 … every 0.5 ns."""
+    whole, broken = dm.chain({LARGE: 4}, S), None
+    apart = whole.positions + np.where(np.arange(4)[:, None] > 1, [0, 0, 5.0], [0, 0, 0.0])
+    broken = replace(whole, positions=apart)
+    table = dm.nanowire_statistics(frames(("dry", [whole, broken, whole])), discard=0.0)
+    # Of 3 + 2 bonds 2 + 2 remain; of 1 + 2 chains none.
+    assert table.bond_lifetime_ns.value == pytest.approx(-0.5 / np.log(4 / 5))
+    assert table.chain_lifetime_ns is None
+    still = dm.nanowire_statistics(frames(("dry", [whole] * 3)), discard=0.0)
+    assert still.bond_lifetime_ns is None  # nothing breaks
+    assert still.summary()["bond_lifetime_ns"] is None
+
+
+def test_projected_spacing_shrinks_by_the_sine():
+    tilt = np.array([np.sin(0.4), 0, np.cos(0.4)])
+    line = np.arange(5)[:, None] * S * tilt
+    frame = dm.Frame.from_arrays((40,) * 3, line, align_z(np.tile(tilt, (5, 1))), LARGE)
+    table = dm.nanowire_statistics([frame])
+    assert table.spacing_median_nm.value == pytest.approx(S)
+    assert table.projected_spacing_median_nm.value == pytest.approx(S * np.sin(0.4))
+    assert table.end_to_end_mean_nm.value == pytest.approx(4 * S)
+    assert table.radius_of_gyration_mean_nm.value == pytest.approx(S * np.sqrt(2))
+    assert table.bundled_fraction.value == 0
+    assert table.parallel_fraction is None
+
+
+def test_samples_are_bounded(monkeypatch):
+    """With room for 20 values the pooled samples are thinned evenly; means don't change."""
+    from dipolar_md.analysis import nanowires
+
+    trajectory = frames(("dry", [scene(30, 20)] * 4))
+    plain = dm.nanowire_statistics(trajectory, discard=0.0)
+    monkeypatch.setattr(nanowires, "MOST_SAMPLES", 20)
+    few = dm.nanowire_statistics(trajectory, discard=0.0)
+    assert len(few.spacings_nm) < 40 < len(plain.spacings_nm)
+    assert len(few.projected_spacings_nm) == len(few.spacings_nm)
+    assert few.spacing_median_nm == plain.spacing_median_nm
+    assert few.mean_chain_length == plain.mean_chain_length
+    assert few.chain_counts.tolist() == [2] * 4

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Polygon, Rectangle, StepPatch
 
 from dipolar_md import plots, theory
+from dipolar_md.plots.run import _MONOMER
 
 BOX = np.array([20.0, 20.0, 20.0, 0.0, 0.0, 0.0])
 
@@ -78,16 +79,19 @@ def test_legends_fit_the_column_and_cover_no_data():
         assert ax.bbox.width > 0.7 * figure.bbox.width  # not squeezed by a wide legend
 
 
-def test_module_keeps_no_pyplot_state_and_imports_theory_alone():
-    tree = ast.parse(Path(plots.__file__).read_text(encoding="utf-8"))
+@pytest.mark.parametrize("path", sorted(Path(plots.__file__).parent.glob("*.py")))
+def test_modules_keep_no_pyplot_state_and_import_theory_alone(path):
     modules = set()
-    for node in ast.walk(tree):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom):
             modules |= {f"{node.module}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.Import):
             modules |= {alias.name for alias in node.names}
     assert not [name for name in modules if "pyplot" in name]
-    assert [name for name in modules if name.startswith("dipolar_md")] == ["dipolar_md.theory"]
+    ours = {name for name in modules if name.startswith("dipolar_md")}
+    assert {name for name in ours if not name.startswith("dipolar_md.plots.")} <= {
+        "dipolar_md.theory"
+    }
 
 
 # --- Film -----------------------------------------------------------------------------------------
@@ -143,7 +147,7 @@ def test_film_lays_long_chains_on_top_and_monomers_grey(figure, film):
     artists = sorted(ax.collections, key=lambda artist: artist.get_zorder())  # as they are drawn
     circles = [c for c in artists if isinstance(c, EllipseCollection)]
     assert [len(c.get_offsets()) for c in circles] == [1, 4, 3]
-    assert to_rgba(plots._MONOMER) == tuple(circles[0].get_facecolor()[0])
+    assert to_rgba(_MONOMER) == tuple(circles[0].get_facecolor()[0])
     colours = [tuple(c.get_facecolor()[0]) for c in circles]
     assert len(set(colours)) == 3
     # Bonds lie on their own chain and under longer ones.
@@ -458,3 +462,71 @@ def test_expectation_at_one_concentration(figure):
     ax = figure.subplots()
     plots.draw_expectation(ax, [5.0], {"vacuum": [30.0]})
     assert ax.lines[0].get_marker() == "o"
+
+
+# --- Beside a measurement -------------------------------------------------------------------------
+
+
+def test_micrograph_overlay(figure):
+    ax = figure.add_subplot()
+    image = np.random.default_rng(1).normal(100, 5, (40, 60))
+    centres = np.array([[1.0, 1.0], [2.5, 1.0], [5.0, 3.0]])
+    assert plots.draw_micrograph(ax, image, 0.1, centres, [np.array([0, 1])], 0.8) is ax
+    assert ax.images[0].get_extent() == pytest.approx((0, 6, 4, 0))
+    (circles,) = collections(ax, EllipseCollection)
+    np.testing.assert_array_equal(circles.get_offsets(), centres)
+    (wires,) = collections(ax, LineCollection)
+    np.testing.assert_array_equal(wires.get_segments()[0], centres[:2])
+    assert texts(ax) == ["1 nm", "3 cores, 1 wire"]
+    assert ax.get_ylim() == (4, 0)  # row 0 at the top
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [((1.8, 2.5), "published 1.8–2.5 nm"), ((1.0, None), "published ≥ 1 nm"), (None, "")],
+)
+def test_comparison_of_samples(figure, limits, words):
+    ax = figure.add_subplot()
+    samples = {"simulated": [1.9, 1.7, 1.8, 2.0], "measured": [2.2, 2.4], "nobody's": []}
+    plots.draw_comparison(ax, samples, limits, "spacing (nm)")
+    assert line(ax, "simulated").get_xdata().tolist() == [1.7, 1.8, 1.9, 2.0]
+    assert line(ax, "simulated").get_ydata().tolist() == [0.25, 0.5, 0.75, 1.0]
+    assert [text for text in labels(ax) if "published" in text] == ([words] if words else [])
+    assert "measured (2)" in labels(ax)
+    assert not [text for text in labels(ax) if "nobody" in text]
+
+
+def test_bands_scattering_growth_and_tangents(figure):
+    axes = figure.subplots(5)
+    edges, density = np.array([0.5, 1.5, 2.5, 4.5]), np.array([0.5, 0.0, 0.1])
+    plots.draw_length_bands(axes[0], {"run": (edges, density, density / 2, 2 * density)})
+    assert line(axes[0], "run").get_xdata().tolist() == [1.0, 3.5]  # empty bins have no logarithm
+    q = np.geomspace(0.1, 8, 9)
+    curves = {"run": (q, q**-1.0, 0.1 / q), "core": (q, np.ones(9), None)}
+    plots.draw_scattering(axes[1], curves, {"1.85 nm": 3.4})
+    assert labels(axes[1]) == ["run", "core", "1.85 nm"]
+    assert len(axes[1].collections) == 1
+    time = np.arange(1.0, 9)
+    plots.draw_growth_law(axes[2], time, 2 * time**0.5, (0.5, 2.0))
+    np.testing.assert_allclose(line(axes[2], "0.50").get_ydata(), 2 * time**0.5)
+    plots.draw_tangents(axes[3], [0, 2, 4, 6, 8], [1.0, 0.5, 0.2, -0.1, 0.3], 3.0)
+    assert line(axes[3], "simulation").get_xdata().tolist() == [0, 2, 4]  # up to where it vanishes
+    assert line(axes[3], "3 nm").get_ydata()[-1] == pytest.approx(np.exp(-4 / 3))
+    assert axes[2].get_xscale() == axes[1].get_yscale() == axes[3].get_yscale() == "log"
+    plots.draw_tangents(axes[4], [], [])
+    assert "no linear chains" in texts(axes[4])
+
+
+@pytest.mark.parametrize(
+    ("draw", "arguments", "words"),
+    [
+        (plots.draw_comparison, ({"a": []},), "nothing to compare"),
+        (plots.draw_length_bands, ({},), "no runs"),
+        (plots.draw_scattering, ({},), "no runs"),
+        (plots.draw_growth_law, ([], []), "no frames"),
+    ],
+)
+def test_nothing_to_draw_is_said(figure, draw, arguments, words):
+    ax = figure.add_subplot()
+    assert draw(ax, *arguments) is ax
+    assert words in texts(ax)

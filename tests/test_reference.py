@@ -58,7 +58,7 @@ def estimated(value, error=None):
 def test_verdicts(quantity, attribute, tag, limits, value, error, verdict, words):
     table = replace(CHAIN, **{attribute: estimated(value, error)})
     found = dm.compare(table, reference(**{quantity: limits}))
-    assert found.verdicts == ((quantity, value, error, words, verdict, tag),)
+    assert [v[:6] for v in found.verdicts] == [(quantity, value, error, words, verdict, tag)]
     assert found.passed is (tag == "calibrated" or verdict in ("inside", "agrees"))
 
 
@@ -66,7 +66,7 @@ def test_verdicts(quantity, attribute, tag, limits, value, error, verdict, words
 def test_what_a_sphere_cannot_say_is_not_predicted(quantity):
     found = dm.compare(CHAIN, reference(**{quantity: 0.9}))
     expected = (quantity, None, None, "0.9 nm", "not predicted", "predicted")
-    assert found.verdicts == (expected,)
+    assert [v[:6] for v in found.verdicts] == [expected]
     assert found.passed
 
 

@@ -91,7 +91,9 @@ def test_real_run_leaves_all_files(run):
     before = files(run.path)
     done = []
     found = dm.analyze(run.path, progress=lambda *count: done.append(count))
-    assert done[-1] == (found.statistics.n_frames,) * 2
+    stage = sum(frame.stage == "dry" for frame in run.trajectory)
+    assert done[-1] == (stage, stage)
+    assert found.statistics.n_frames <= stage
     new = set(files(run.path)) - set(before)
     assert new == {"summary.json", "chains.csv", *(f"figures/{name}" for name in FIGURES)}
     assert not list(run.path.rglob("*.part"))
@@ -111,6 +113,9 @@ def test_real_run_leaves_all_files(run):
     )
     assert summary["finished"] is True
     assert summary["stage"] == "dry"
+    assert summary["times"] == "accelerated: friction scaled by 0.02"
+    assert {"bond_lifetime_accelerated_ns", "chain_lifetime_accelerated_ns"} <= set(summary)
+    assert not [key for key in summary if key.endswith("_lifetime_ns")]  # no physical time
     assert summary["reference"]["name"] == "tem-r-au-cu"
     tags = {v["quantity"]: v["tag"] for v in summary["reference"]["verdicts"]}
     assert (tags["spacing_nm"], tags["contour_length_nm"]) == ("calibrated", "predicted")
@@ -156,6 +161,20 @@ def test_known_run(known, drawn):
         "4,2,0,linear,3,3.6,3.6\n"
         "4,2,1,linear,2,1.8,1.8\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("times", "key"),
+    [
+        ("physical friction", "bond_lifetime_ns"),
+        ("accelerated: friction scaled by 0.1", "bond_lifetime_accelerated_ns"),
+    ],
+)
+def test_lives_are_physical_only_with_physical_friction(known, drawn, times, key):
+    manifest = known.manifest | {"times": times}
+    (known.path / "manifest.json").write_text(json.dumps(manifest))
+    summary = dm.analyze(known.path).summary
+    assert [name for name in summary if name.startswith("bond_lifetime")] == [key]
 
 
 def test_plots_get_what_they_draw(known, drawn):

@@ -7,15 +7,28 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dipolar_md.analysis.bundles import find_bundles
 from dipolar_md.analysis.chains import (
     CRITERIA,
     DEFAULT_CRITERION,
     ChainGraph,
     find_chains,
-    find_neighbours,
     mean_length,
 )
+from dipolar_md.analysis.stiffness import (
+    TangentCorrelation,
+    end_to_end_persistence_nm,
+    persistence_length_nm,
+    tangent_correlation,
+)
 from dipolar_md.analysis.structure import nematic_order, polar_order
+from dipolar_md.analysis.timeseries import (
+    Equilibration,
+    Estimate,
+    equilibration,
+    lifetime_ns,
+    mean_estimate,
+)
 from dipolar_md.errors import InputError
 from dipolar_md.model.outlook import contact_coupling
 from dipolar_md.model.system import System
@@ -23,27 +36,8 @@ from dipolar_md.trajectory import Frame
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
-BLOCKS = 5
-
-
-class Estimate(NamedTuple):
-    """A mean over frames and its standard error; None where one frame gives no error."""
-
-    value: float
-    error: float | None
-
-
-def block_estimate(series: ArrayLike) -> Estimate:
-    """Return the mean of a correlated series (F,) and its error from block means.
-
-    The series is cut into at most five consecutive blocks; the error is the standard error of their
-    means. It is too small where the series remembers longer than a block.
-    """
-    values = np.asarray(series, dtype=np.float64)
-    if len(values) < 2:
-        return Estimate(float(values.mean()), None)
-    blocks = [block.mean() for block in np.array_split(values, min(BLOCKS, len(values)))]
-    return Estimate(float(values.mean()), float(np.std(blocks, ddof=1) / np.sqrt(len(blocks))))
+MOST_SAMPLES = 4_000_000
+"""Spacings, and pair energies, that are pooled over frames; more are thinned evenly."""
 
 
 class ChainRow(NamedTuple):
@@ -66,6 +60,9 @@ class NanowireStatistics:
         cluster: the kinds of cluster, joined by ` + `.
         n_clusters: in each frame.
         n_frames: analysed frames.
+        equilibration: of the mean chain length over the last stage, and whether it has settled;
+            its `start` counts from the first frame of that stage.
+        independent_samples: of each mean, by its key in `summary.json`.
         window_ns: times of the first and last of them.
         stage: their stage.
         temperature_K, relative_permittivity, concentration_mM: of the last frame.
@@ -76,17 +73,31 @@ class NanowireStatistics:
             (chains in which a cluster has more than two bonds) likewise.
         percolating: whether any chain of any frame wraps the periodic box.
         contour_mean_nm, contour_p95_nm, contour_max_nm: over the chains of two or more of a frame.
+        end_to_end_mean_nm, radius_of_gyration_mean_nm: over the same chains; percolating ones have
+            no radius.
         spacing_median_nm: of bonded neighbours.
+        projected_spacing_median_nm: of the same, seen along z as on a micrograph.
         persistence_length_nm: from the decay of tangent correlations along linear chains.
+        persistence_length_end_to_end_nm: from the worm-like chain's end-to-end distance.
+        bond_lifetime_ns, chain_lifetime_ns: in simulated time, which is physical only where the
+            friction is; of a bond, and of a chain that neither gains nor loses a cluster.
+        bundled_fraction: clusters in bundles of two chains or more.
+        parallel_fraction, lateral_spacing_nm: of the contacts between chains of a bundle.
         polar_order, nematic_order: of the dipoles.
         mean_chain_length_by_criterion: number mean by each bond criterion.
-        sizes, spacings_nm, reduced_energies: pooled over the frames.
+        sizes, spacings_nm, reduced_energies: pooled over the frames, the last two thinned evenly to
+            `MOST_SAMPLES`.
+        projected_spacings_nm: of the pooled spacings, seen along z.
+        chain_counts: (n_frames,) chains of each frame among `sizes`.
+        tangents: their correlation along linear chains.
         chains: every chain of two or more.
     """
 
     cluster: str
     n_clusters: int
     n_frames: int
+    equilibration: Equilibration
+    independent_samples: dict[str, float]
     window_ns: tuple[float, float]
     stage: str
     temperature_K: float
@@ -103,14 +114,26 @@ class NanowireStatistics:
     contour_mean_nm: Estimate | None
     contour_p95_nm: Estimate | None
     contour_max_nm: Estimate | None
+    end_to_end_mean_nm: Estimate | None
+    radius_of_gyration_mean_nm: Estimate | None
     spacing_median_nm: Estimate | None
+    projected_spacing_median_nm: Estimate | None
     persistence_length_nm: Estimate | None
+    persistence_length_end_to_end_nm: Estimate | None
+    bond_lifetime_ns: Estimate | None
+    chain_lifetime_ns: Estimate | None
+    bundled_fraction: Estimate
+    parallel_fraction: Estimate | None
+    lateral_spacing_nm: Estimate | None
     polar_order: Estimate
     nematic_order: Estimate
     mean_chain_length_by_criterion: dict[str, Estimate]
     sizes: Integers
     spacings_nm: Floats
+    projected_spacings_nm: Floats
     reduced_energies: Floats
+    chain_counts: Integers
+    tangents: TangentCorrelation
     chains: tuple[ChainRow, ...]
 
     def spacing_percentile_nm(self, percent: float) -> float | None:
@@ -137,6 +160,10 @@ class NanowireStatistics:
             "concentration_mM": self.concentration_mM,
             "lambda_contact": self.lambda_contact,
             "percolating": self.percolating,
+            "equilibrated": self.equilibration.equilibrated,
+            "equilibration_note": self.equilibration.reason,
+            "statistical_inefficiency_frames": self.equilibration.inefficiency_frames,
+            "independent_samples": self.independent_samples,
         }
         for key in (
             "mean_chain_length",
@@ -146,8 +173,17 @@ class NanowireStatistics:
             "ring_fraction",
             "branched_fraction",
             "persistence_length_nm",
+            "persistence_length_end_to_end_nm",
             "polar_order",
             "nematic_order",
+            "end_to_end_mean_nm",
+            "radius_of_gyration_mean_nm",
+            "projected_spacing_median_nm",
+            "bond_lifetime_ns",
+            "chain_lifetime_ns",
+            "bundled_fraction",
+            "parallel_fraction",
+            "lateral_spacing_nm",
         ):
             table |= _named(key, getattr(self, key))
         table["contour_length_nm"] = (
@@ -172,33 +208,6 @@ def _named(key: str, estimate: Estimate | None) -> dict[str, float | None]:
     return table if estimate.error is None else table | {f"{key}_err": estimate.error}
 
 
-class Growth(NamedTuple):
-    """Mean chain length and environment along a trajectory, (F,) each."""
-
-    time_ns: Floats
-    mean_length: Floats
-    relative_permittivity: Floats
-    concentration_mM: Floats
-    stage: tuple[str, ...]
-
-
-def growth(trajectory: Sequence[Frame], criterion: str = DEFAULT_CRITERION) -> Growth:
-    """Return the number-mean chain length along a trajectory."""
-    rows = [
-        (
-            frame.time_ns,
-            mean_length(find_neighbours(frame), len(frame.system), criterion),
-            frame.relative_permittivity,
-            frame.system.concentration_mM,
-        )
-        for frame in trajectory
-    ]
-    columns = np.array(rows, dtype=np.float64).reshape(-1, 4).T
-    time, length, permittivity, concentration = columns
-    stages = tuple(frame.stage for frame in trajectory)
-    return Growth(time, length, permittivity, concentration, stages)
-
-
 def analysis_window(trajectory: Sequence[Frame], discard: float = 0.5) -> range:
     """Return the frames of the last stage without its first part.
 
@@ -220,36 +229,136 @@ def analysis_window(trajectory: Sequence[Frame], discard: float = 0.5) -> range:
     return range(first + int(discard * (len(trajectory) - first)), len(trajectory))
 
 
+class _Record(NamedTuple):
+    """What is kept of a frame: one number per statistic, and samples."""
+
+    time_ns: float
+    numbers: dict[str, float | None]
+    percolating: bool
+    sizes: Integers
+    spacings_nm: Floats
+    projected_nm: Floats
+    energies: Floats
+    bonds: Integers
+    chains: Integers
+    tangents: TangentCorrelation
+    rows: list[ChainRow]
+
+
 def nanowire_statistics(
     trajectory: Sequence[Frame],
     criterion: str = DEFAULT_CRITERION,
-    discard: float = 0.5,
+    discard: float | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> NanowireStatistics:
     """Return chain statistics of the last stage of a trajectory.
 
+    Frames are read one at a time and what is kept of each is bounded. Errors are s·√(g/F) with the
+    statistical inefficiency g of each series, or block errors below ten frames.
+
     Args:
         trajectory: frames in order of time; anyone's `Frame.from_arrays` too.
-        criterion: bond criterion, a key of `CRITERIA`.
-        discard: part of the last stage left out as not equilibrated.
+        criterion: bond criterion, see `find_chains`.
+        discard: part of the last stage left out as not equilibrated; default, all up to the point
+            from which the mean chain length is stationary (half of fewer than ten frames).
         progress: called with (frames done, frames in all).
 
     Raises:
         InputError: no frames, an unknown criterion, or `discard` out of range.
     """
-    window = analysis_window(trajectory, discard)
-    graphs: list[ChainGraph] = []
-    orders: list[tuple[float, float]] = []
-    by_criterion: list[list[float]] = []
-    rows: list[ChainRow] = []
+    window = analysis_window(trajectory, 0.0 if discard is None else discard)
+    records: list[_Record] = []
     for done, index in enumerate(window, start=1):
         frame = trajectory[index]
-        graph = find_chains(frame, criterion)
-        n = len(frame.system)
-        graphs.append(graph)
-        orders.append((polar_order(frame.system), nematic_order(frame.system)))
-        by_criterion.append([mean_length(graph.neighbours, n, name) for name in CRITERIA])
-        rows += [
+        records.append(_record(frame, index, criterion, len(window)))
+        if progress:
+            progress(done, len(window))
+    settled = equilibration([r.numbers["mean_chain_length"] or 0.0 for r in records])
+    records = records[settled.start if discard is None else 0 :]
+    means: dict[str, Any] = {}
+    independent: dict[str, float] = {}
+    for key in records[0].numbers:
+        known = [value for r in records if (value := r.numbers[key]) is not None]
+        means[key] = None
+        if known:
+            means[key], independent[key] = mean_estimate(known)
+    times = [record.time_ns for record in records]
+    return NanowireStatistics(
+        cluster=" + ".join(body.name for body in frame.system.bodies),
+        n_clusters=len(frame.system),
+        n_frames=len(records),
+        equilibration=settled,
+        independent_samples=independent,
+        window_ns=(times[0], times[-1]),
+        stage=frame.stage,
+        temperature_K=frame.temperature_K,
+        relative_permittivity=frame.relative_permittivity,
+        concentration_mM=frame.system.concentration_mM,
+        lambda_contact=_coupling(frame.system, frame.relative_permittivity, frame.temperature_K),
+        percolating=any(record.percolating for record in records),
+        bond_lifetime_ns=lifetime_ns([record.bonds for record in records], times),
+        chain_lifetime_ns=lifetime_ns([record.chains for record in records], times),
+        mean_chain_length_by_criterion={name: means.pop(name) for name in CRITERIA},
+        sizes=np.concatenate([record.sizes for record in records]),
+        spacings_nm=np.concatenate([record.spacings_nm for record in records]),
+        projected_spacings_nm=np.concatenate([record.projected_nm for record in records]),
+        reduced_energies=np.concatenate([record.energies for record in records]),
+        chain_counts=np.array([len(record.sizes) for record in records]),
+        tangents=_pooled([record.tangents for record in records]),
+        chains=tuple(row for record in records for row in record.rows),
+        **means,
+    )
+
+
+def _record(frame: Frame, index: int, criterion: str, n_frames: int) -> _Record:
+    """Return what is kept of frame `index`, one of `n_frames`."""
+    system, n = frame.system, len(frame.system)
+    graph = find_chains(frame, criterion)
+    bundles = find_bundles(frame, graph)
+    chained = graph.sizes > 1
+    contour, straight = graph.contour_nm[chained], graph.end_to_end_nm[chained]
+    radii = graph.radius_of_gyration_nm[chained]
+    radii = radii[np.isfinite(radii)]
+    i, j = graph.bonds.T
+    projected = np.linalg.norm(graph.bond_vectors_nm[:, :2], axis=1)
+    some = slice(None, None, max(1, len(i) * n_frames // MOST_SAMPLES))
+    few = slice(None, None, max(1, len(graph.neighbours.pairs) * n_frames // MOST_SAMPLES))
+    numbers: dict[str, float | None] = {
+        "mean_chain_length": graph.mean_length,
+        "weight_mean_chain_length": graph.weight_mean_length,
+        "max_chain_length": float(graph.sizes[0]),
+        "chained_fraction": 1 - graph.fraction("monomer"),
+        "ring_fraction": graph.fraction("ring"),
+        "branched_fraction": float(graph.sizes[graph.branched].sum() / n),
+        "contour_mean_nm": _of(np.mean, contour),
+        "contour_p95_nm": _of(lambda lengths: np.percentile(lengths, 95), contour),
+        "contour_max_nm": _of(np.max, contour),
+        "end_to_end_mean_nm": _of(np.mean, straight),
+        "radius_of_gyration_mean_nm": _of(np.mean, radii),
+        "spacing_median_nm": _of(np.median, graph.spacings_nm),
+        "projected_spacing_median_nm": _of(np.median, projected),
+        "persistence_length_nm": persistence_length_nm([graph]),
+        "persistence_length_end_to_end_nm": end_to_end_persistence_nm([graph], fewest=10),
+        "bundled_fraction": bundles.bundled_fraction,
+        "parallel_fraction": bundles.parallel_fraction,
+        "lateral_spacing_nm": _of(np.median, bundles.lateral_nm),
+        "polar_order": polar_order(system),
+        "nematic_order": nematic_order(system),
+        **{name: mean_length(graph.neighbours, n, name) for name in CRITERIA},
+    }
+    bonds = i * n + j
+    return _Record(
+        time_ns=frame.time_ns,
+        numbers=numbers,
+        percolating=bool(graph.wraps.any()),
+        sizes=graph.sizes,
+        spacings_nm=graph.spacings_nm[some],
+        projected_nm=projected[some],
+        energies=graph.neighbours.reduced_energy[few],
+        bonds=bonds[bonds % max(1, n * n_frames // MOST_SAMPLES) == 0],  # the same ones throughout
+        chains=_signatures(graph)[chained],
+        tangents=tangent_correlation([graph]),
+        rows=[
             ChainRow(
                 index,
                 frame.time_ns,
@@ -259,45 +368,26 @@ def nanowire_statistics(
                 float(graph.contour_nm[chain]),
                 float(graph.end_to_end_nm[chain]),
             )
-            for chain in range(int((graph.sizes > 1).sum()))
-        ]
-        if progress:
-            progress(done, len(window))
-    return NanowireStatistics(
-        cluster=" + ".join(body.name for body in frame.system.bodies),
-        n_clusters=n,
-        n_frames=len(graphs),
-        window_ns=(trajectory[window[0]].time_ns, frame.time_ns),
-        stage=frame.stage,
-        temperature_K=frame.temperature_K,
-        relative_permittivity=frame.relative_permittivity,
-        concentration_mM=frame.system.concentration_mM,
-        lambda_contact=_coupling(frame.system, frame.relative_permittivity, frame.temperature_K),
-        mean_chain_length=block_estimate([g.mean_length for g in graphs]),
-        weight_mean_chain_length=block_estimate([g.weight_mean_length for g in graphs]),
-        max_chain_length=block_estimate([g.sizes[0] for g in graphs]),
-        chained_fraction=block_estimate([1 - g.fraction("monomer") for g in graphs]),
-        ring_fraction=block_estimate([g.fraction("ring") for g in graphs]),
-        branched_fraction=block_estimate([g.sizes[g.branched].sum() / n for g in graphs]),
-        percolating=any("percolating" in g.kinds for g in graphs),
-        contour_mean_nm=_chained(graphs, lambda lengths: float(lengths.mean())),
-        contour_p95_nm=_chained(graphs, lambda lengths: float(np.percentile(lengths, 95))),
-        contour_max_nm=_chained(graphs, lambda lengths: float(lengths.max())),
-        spacing_median_nm=_over([float(np.median(g.spacings_nm)) for g in graphs if len(g.bonds)]),
-        persistence_length_nm=_over(
-            [length for g in graphs if (length := persistence_length_nm([g])) is not None]
-        ),
-        polar_order=block_estimate([polar for polar, _ in orders]),
-        nematic_order=block_estimate([nematic for _, nematic in orders]),
-        mean_chain_length_by_criterion={
-            name: block_estimate(column)
-            for name, column in zip(CRITERIA, np.array(by_criterion).T, strict=True)
-        },
-        sizes=np.concatenate([g.sizes for g in graphs]),
-        spacings_nm=np.concatenate([g.spacings_nm for g in graphs]),
-        reduced_energies=np.concatenate([g.neighbours.reduced_energy for g in graphs]),
-        chains=tuple(rows),
+            for chain in range(len(contour))
+        ],
     )
+
+
+def _signatures(graph: ChainGraph) -> Integers:
+    """Return a number (C,) for each chain that only the same clusters give (but for 1 in 10¹⁸)."""
+    marks = np.random.default_rng(0).integers(0, 2**63, len(graph.order), dtype=np.int64)
+    starts = np.cumsum(graph.sizes) - graph.sizes
+    return np.asarray(np.add.reduceat(marks[graph.order], starts), dtype=np.int64)
+
+
+def _pooled(parts: Sequence[TangentCorrelation]) -> TangentCorrelation:
+    """Return the tangent correlation of all frames."""
+    longest = max(parts, key=lambda part: len(part.samples))
+    sums, samples = np.zeros(len(longest.samples)), np.zeros(len(longest.samples), dtype=np.int64)
+    for part in parts:
+        sums[: len(part.samples)] += part.correlation * part.samples
+        samples[: len(part.samples)] += part.samples
+    return TangentCorrelation(longest.separation_nm, sums / np.maximum(samples, 1), samples)
 
 
 def _coupling(system: System, relative_permittivity: float, temperature_K: float) -> float:
@@ -325,44 +415,6 @@ def energy_minimum(reduced_energies: ArrayLike) -> float | None:
     return float(centres[lowest]) if peak < lowest < last - 1 else None
 
 
-def _over(series: list[float]) -> Estimate | None:
-    return block_estimate(series) if series else None
-
-
-def _chained(graphs: list[ChainGraph], statistic: Callable[[Floats], float]) -> Estimate | None:
-    """Return a statistic of the contour lengths of the chains of two or more, over frames."""
-    return _over([statistic(g.contour_nm[g.sizes > 1]) for g in graphs if g.sizes[0] > 1])
-
-
-def persistence_length_nm(graphs: Sequence[ChainGraph], fewest: int = 50) -> float | None:
-    """Return the persistence length P of linear chains from ⟨t(0)·t(s)⟩ = exp(-s/P).
-
-    Tangents are unit bond vectors; the logarithm of their correlation is fitted through the origin
-    over the separations where it exceeds 1/e and has at least `fewest` samples. None where no
-    separation does.
-    """
-    sums, counts, spacing = np.zeros(64), np.zeros(64), []
-    for graph in graphs:
-        for kind, members in zip(graph.kinds, graph.members, strict=True):
-            if kind != "linear" or len(members) < 3:
-                continue
-            steps = np.diff(graph.positions_nm[members], axis=0)
-            lengths = np.linalg.norm(steps, axis=1)
-            tangents = steps / lengths[:, None]
-            spacing.append(lengths)
-            for k in range(1, min(len(tangents), 64)):
-                products = np.einsum("ij,ij->i", tangents[:-k], tangents[k:])
-                sums[k] += products.sum()
-                counts[k] += len(products)
-    if not spacing:
-        return None
-    correlation = np.divide(sums, counts, out=np.zeros_like(sums), where=counts >= fewest)
-    usable = 1
-    while usable < len(correlation) and correlation[usable] > np.exp(-1):
-        usable += 1
-    if usable == 1:
-        return None
-    s = np.arange(1, usable) * float(np.concatenate(spacing).mean())
-    decay = -np.log(np.minimum(correlation[1:usable], 1.0))
-    slope = float((counts[1:usable] * s * decay).sum() / (counts[1:usable] * s**2).sum())
-    return 1 / slope if slope > 0 else None
+def _of(statistic: Callable[[Floats], Any], values: Floats) -> float | None:
+    """Return a statistic of values, None of none."""
+    return float(statistic(values)) if len(values) else None

@@ -1,21 +1,45 @@
-"""Published values and how a simulation stands beside them."""
+"""Published values and a user's own measurements, and how a simulation stands beside them."""
 
+import csv
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, model_validator
+from scipy import stats
 
-from dipolar_md.analysis.nanowires import Estimate, NanowireStatistics
+from dipolar_md.analysis.nanowires import NanowireStatistics
+from dipolar_md.analysis.timeseries import Estimate, bootstrap_interval
+from dipolar_md.errors import InputError
 from dipolar_md.parameters import Parameters, Positive, Text, load
+
+Floats = NDArray[np.float64]
+
+MEASURABLE = (
+    "spacing_nm",
+    "projected_spacing_nm",
+    "contour_length_nm",
+    "projected_length_nm",
+)
+"""Columns of a CSV of measurements; `projected_…` as seen on a micrograph."""
+FEWEST_MEASURED = 5
+SIGNIFICANCE = 0.05
+"""Kolmogorov-Smirnov probability from which on two samples agree."""
 
 
 class ReferenceQuantity(Parameters):
-    """A measured range (`low`, `high`, either may be missing) or a single `value`."""
+    """A measured range (`low`, `high`, either may be missing) or a single `value`.
+
+    `projected` says that it was seen on a micrograph, where what climbs looks shorter.
+    """
 
     quantity: Literal["spacing_nm", "contour_length_nm", "core_diameter_nm", "lateral_spacing_nm"]
     low: Positive | None = None
     high: Positive | None = None
     value: Positive | None = None
+    projected: bool = False
     source: Text
 
     @model_validator(mode="after")
@@ -57,15 +81,121 @@ def load_reference(name: str | Path) -> Reference:
     return load(Reference, "references", name)
 
 
+def read_measured(path: str | Path) -> dict[str, Floats]:
+    """Return a user's own measurements: columns of a CSV by name, blank cells left out.
+
+    The first line names the columns, those of `MEASURABLE`; others are ignored. Cells are separated
+    by commas, semicolons or tabs.
+
+    Raises:
+        InputError: no such file, no such column, or a cell that is no positive number; its line is
+            named.
+    """
+    path = Path(path)
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: can't be read as text ({error})") from error
+    header = lines[0] if lines else ""
+    separator = max(",;\t", key=header.count)
+    names = [name.strip() for name in next(csv.reader([header], delimiter=separator), [])]
+    columns: dict[str, list[float]] = {name: [] for name in names if name in MEASURABLE}
+    if not columns:
+        raise InputError(
+            f"{path}: the first line names no column of {', '.join(MEASURABLE)} (found "
+            f"'{header[:60]}')"
+        )
+    rows = csv.DictReader(lines[1:], names, delimiter=separator)
+    for row in rows:
+        for name, cells in columns.items():
+            text = (row[name] or "").strip()
+            if text:
+                cells.append(_length(text, f"{path}, line {rows.line_num + 1}, {name}"))
+    empty = [name for name, cells in columns.items() if not cells]
+    if empty:
+        raise InputError(f"{path}: column {', '.join(empty)} has no numbers")
+    return {name: np.array(cells) for name, cells in columns.items()}
+
+
+def _length(text: str, where: str) -> float:
+    """Return a positive number."""
+    try:
+        value = float(text)
+    except ValueError as error:
+        raise InputError(f"{where}: '{text}' is no number; lengths in nm are expected") from error
+    if not 0 < value < np.inf:
+        raise InputError(f"{where}: must be positive and finite, in nm (found {text})")
+    return value
+
+
+class SampleComparison(NamedTuple):
+    """Two samples of one quantity beside each other.
+
+    Attributes:
+        simulated, measured: how many values.
+        median_measured_nm: of the measured sample.
+        overlap: part of the simulated values inside the 5-95 % range of the measured ones.
+        ks: Kolmogorov-Smirnov distance of the two cumulative distributions, 0 to 1.
+        ks_p: probability of a distance as large if both were of one distribution.
+        distance_nm: earth mover's distance: how far a value has to move on average.
+        distance_low_nm, distance_high_nm: its 95 % bootstrap interval.
+    """
+
+    simulated: int
+    measured: int
+    median_measured_nm: float
+    overlap: float
+    ks: float
+    ks_p: float
+    distance_nm: float
+    distance_low_nm: float
+    distance_high_nm: float
+
+
+def compare_samples(
+    simulated_nm: ArrayLike, measured_nm: ArrayLike, independent: float | None = None
+) -> SampleComparison:
+    """Return how a simulated sample (N,) stands beside a measured one (M,), both in nm.
+
+    The probability takes the measured values for independent, and of the simulated ones
+    `independent` (default all): values of successive frames are not.
+
+    Raises:
+        InputError: an empty sample, or values that are not finite.
+    """
+    x, y = np.asarray(simulated_nm, np.float64), np.asarray(measured_nm, np.float64)
+    if not (x.size and y.size and np.isfinite(x).all() and np.isfinite(y).all()):
+        raise InputError(f"samples need finite values (found {x.size} and {y.size} values)")
+    distance = float(stats.ks_2samp(x, y, method="asymp").statistic)
+    n = x.size if independent is None else float(np.clip(independent, 1, x.size))
+    effective = max(round(n * y.size / (n + y.size)), 1)
+    low, high = np.percentile(y, [5, 95])
+    interval = bootstrap_interval(stats.wasserstein_distance, x, y)
+    return SampleComparison(
+        simulated=x.size,
+        measured=y.size,
+        median_measured_nm=float(np.median(y)),
+        overlap=float(((x >= low) & (x <= high)).mean()),
+        ks=distance,
+        ks_p=float(stats.kstwo.sf(distance, effective)),
+        distance_nm=float(stats.wasserstein_distance(x, y)),
+        distance_low_nm=interval[0],
+        distance_high_nm=interval[1],
+    )
+
+
 class Verdict(NamedTuple):
     """One quantity of a simulation beside a reference.
 
     Attributes:
         quantity: name, with its unit.
         value, error: of the simulation; None where it has none.
-        reference: range or value in words.
-        verdict: `inside`, `below`, `above`, `agrees`, `differs`, `no bonds` or `not predicted`.
+        reference: range, value or sample in words.
+        verdict: `inside`, `below`, `above`, `agrees`, `differs`, `no bonds`, `not predicted`
+            or, of a sample of less than `FEWEST_MEASURED`, `too few`.
         tag: `calibrated` where an input fixes the answer, `predicted` where the model does.
+        overlap: part of the simulated values inside the range; None where there is none.
+        sample: against a measured sample; None against a published value or range.
     """
 
     quantity: str
@@ -74,62 +204,132 @@ class Verdict(NamedTuple):
     reference: str
     verdict: str
     tag: str
+    overlap: float | None = None
+    sample: SampleComparison | None = None
 
 
 class Comparison(NamedTuple):
-    """The verdicts on a run by one reference; `applies` is False for other clusters."""
+    """The verdicts on a run; `applies` is False where the reference is of other clusters.
 
-    reference: Reference
+    Attributes:
+        reference: published values; None where only measurements were given.
+        applies: whether it is of these clusters.
+        verdicts: one per quantity, first the published, then the measured.
+    """
+
+    reference: Reference | None
     applies: bool
     verdicts: tuple[Verdict, ...]
 
     @property
     def passed(self) -> bool:
         """Whether every predicted quantity lies inside its range or agrees."""
-        good = ("inside", "agrees", "not predicted")
+        good = ("inside", "agrees", "not predicted", "too few")
         return all(v.verdict in good for v in self.verdicts if v.tag == "predicted")
 
     def summary(self) -> dict[str, Any]:
         """Return the `reference` entry of `summary.json`."""
         return {
-            "name": self.reference.name,
+            "name": self.reference.name if self.reference else None,
             "applies": self.applies,
-            "verdicts": [verdict._asdict() for verdict in self.verdicts],
+            "verdicts": [
+                verdict._asdict() | {"sample": verdict.sample and verdict.sample._asdict()}
+                for verdict in self.verdicts
+            ],
         }
 
 
-def compare(statistics: NanowireStatistics, reference: Reference) -> Comparison:
-    """Return how chain statistics stand beside a reference.
+def compare(
+    statistics: NanowireStatistics,
+    reference: Reference | None,
+    measured: Mapping[str, ArrayLike] | None = None,
+    imaged: Mapping[str, ArrayLike] | None = None,
+) -> Comparison:
+    """Return how chain statistics stand beside published values and a user's measurements.
 
     Spacing is compared by its median and tagged `calibrated`: the axial contact is an input of the
-    cluster file. Length is compared by the mean contour length of chains of two or more and tagged
-    `predicted`. Sizes of cores and lateral spacings are `not predicted` by a sphere model.
+    cluster file. Where it was seen in projection, the projected spacing stands beside it. Length is
+    compared by the mean contour length of chains of two or more and tagged `predicted`. Sizes of
+    cores are `not predicted` by a sphere model, nor is a crystal's lateral spacing, beside which
+    the lateral spacing of bundles is given.
+
+    Args:
+        statistics: of the simulation.
+        reference: published values, or None.
+        measured: the user's samples in nm by the names of `MEASURABLE`.
+        imaged: the same quantities measured in simulated micrographs, which are then compared in
+            place of the simulation's own, so that both were measured alike.
+
+    Raises:
+        InputError: a quantity that is not of `MEASURABLE`, or an empty sample.
     """
     estimates: dict[str, tuple[Estimate | None, str]] = {
         "spacing_nm": (statistics.spacing_median_nm, "calibrated"),
+        "projected_spacing_nm": (statistics.projected_spacing_median_nm, "calibrated"),
         "contour_length_nm": (statistics.contour_mean_nm, "predicted"),
+        "lateral_spacing_nm": (statistics.lateral_spacing_nm, "predicted"),
     }
+    samples = simulated_samples(statistics)
     verdicts = []
-    for quantity in reference.quantities:
-        estimate, tag = estimates.get(quantity.quantity, (None, "predicted"))
-        if quantity.quantity not in estimates:
-            word = "not predicted"
-        elif estimate is None:
-            word = "no bonds"
-        else:
-            word = _judge(quantity, estimate)
-        verdicts.append(
-            Verdict(
-                quantity.quantity,
-                estimate.value if estimate else None,
-                estimate.error if estimate else None,
-                str(quantity),
-                word,
-                tag,
-            )
-        )
+    for quantity in reference.quantities if reference else ():
+        twin = f"projected_{quantity.quantity}"
+        names = [quantity.quantity, *([twin] if quantity.projected and twin in estimates else [])]
+        for name in names:
+            estimate, tag = estimates.get(name, (None, "predicted"))
+            if name not in ("spacing_nm", "projected_spacing_nm", "contour_length_nm"):
+                word = "not predicted"
+            elif estimate is None:
+                word = "no bonds"
+            else:
+                word = _judge(quantity, estimate)
+            value, error = estimate or (None, None)
+            inside = _inside(quantity, samples.get(name))
+            verdicts.append(Verdict(name, value, error, str(quantity), word, tag, inside))
+    for name, values in (measured or {}).items():
+        if name not in MEASURABLE:
+            raise InputError(f"can't compare '{name}'; known: {', '.join(MEASURABLE)}")
+        verdicts.append(_against_sample(name, statistics, values, (imaged or {}).get(name)))
     names = statistics.cluster.split(" + ")
-    return Comparison(reference, set(names) <= set(reference.clusters), tuple(verdicts))
+    applies = reference is None or set(names) <= set(reference.clusters)
+    return Comparison(reference, applies, tuple(verdicts))
+
+
+def simulated_samples(statistics: NanowireStatistics) -> dict[str, Floats]:
+    """Return the pooled values of a simulation by the names of `MEASURABLE`, nm."""
+    return {
+        "spacing_nm": statistics.spacings_nm,
+        "projected_spacing_nm": statistics.projected_spacings_nm,
+        "contour_length_nm": np.array([row.contour_length_nm for row in statistics.chains]),
+    }
+
+
+def _inside(quantity: ReferenceQuantity, values: Floats | None) -> float | None:
+    """Return the part of the values inside a range; None without a range or values."""
+    if values is None or not len(values) or quantity.value is not None:
+        return None
+    low, high = quantity.low or 0.0, quantity.high or np.inf
+    return float(((values >= low) & (values <= high)).mean())
+
+
+def _against_sample(
+    name: str, statistics: NanowireStatistics, measured: ArrayLike, imaged: ArrayLike | None
+) -> Verdict:
+    values = simulated_samples(statistics).get(name) if imaged is None else np.asarray(imaged)
+    tag = "calibrated" if "spacing" in name else "predicted"
+    count = np.size(measured)
+    if values is None or not len(values):
+        word = "not predicted" if values is None else "no bonds"
+        return Verdict(name, None, None, f"{count} measured", word, tag)
+    key = "spacing_median_nm" if "spacing" in name else "contour_mean_nm"
+    share = statistics.independent_samples.get(key, 1.0) / statistics.n_frames
+    independent = max(len(values) * min(share, 1.0), 1.0)
+    found = compare_samples(values, measured, independent)
+    word = "agrees" if found.ks_p >= SIGNIFICANCE else "differs"
+    word = word if count >= FEWEST_MEASURED else "too few"
+    again = np.random.default_rng(1).choice(values, (200, int(min(independent, 5000))))
+    center, spread = float(np.median(values)), float(np.median(again, axis=1).std())
+    words = f"{found.median_measured_nm:.3g} nm of {count}"
+    return Verdict(name, center, spread, words, word, tag, found.overlap, found)
 
 
 def _judge(quantity: ReferenceQuantity, estimate: Estimate) -> str:

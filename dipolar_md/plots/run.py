@@ -1,75 +1,40 @@
-"""Draws the figures of a run or a study: arrays and an Axes in, the same Axes out.
-
-Nothing here opens a file, keeps a pyplot state or sets a font size. A caller makes the figure and
-saves it, at the width of a journal's column:
-
-    with matplotlib.rc_context(STYLE):
-        figure = Figure()
-        draw_spacing(figure.subplots(), spacings_nm)
-        figure.savefig("spacing.png")
-
-Colours are those of M. Okabe and K. Ito (https://jfly.uni-koeln.de/color/) and viridis, which
-readers with any colour vision can tell apart; lines that share a panel differ in dashes, too.
-"""
+"""Draws the figures of a run: film, lengths, spacing, growth, pair energies, expectation."""
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib import colormaps, rcParams
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import EllipseCollection, LineCollection
 from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.markers import CARETDOWN, MarkerStyle
 from matplotlib.patches import Polygon
-from matplotlib.rcsetup import cycler
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, MultipleLocator, NullFormatter
+from matplotlib.ticker import MaxNLocator, MultipleLocator
 from numpy.typing import ArrayLike, NDArray
 
 from dipolar_md import theory
+from dipolar_md.plots.style import (
+    BAR,
+    BLACK,
+    BLUE,
+    DASHES,
+    GREEN,
+    INK,
+    LINES,
+    ORANGE,
+    PURPLE,
+    VERMILION,
+    bar_length_nm,
+    legend_above,
+    note,
+    plain_log_ticks,
+    width_points,
+)
 
-_BLACK, _ORANGE, _SKY, _GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
-_BLUE, _VERMILION, _PURPLE = "#0072B2", "#D55E00", "#CC79A7"  # the set's yellow is too pale
-_INK = "#404040"  # outlines and bonds
 _MONOMER = "#DEDEDE"
-_BAR = "#A9C8DD"  # pale blue: lines of every other colour show on it
-_LINES = (_BLUE, _VERMILION, _GREEN, _ORANGE, _PURPLE, _SKY, _BLACK)
-_DASHES = ("-", "--", "-.", (0, (1, 1.2)), (0, (5, 1, 1, 1, 1, 1)))
 _DEFAULT_THRESHOLD = 0.5  # of the contact energy; bonds are stronger, unless a caller says else
-
-STYLE: Any = {
-    "figure.figsize": (3.35, 2.5),  # 8.5 cm, one column
-    "figure.dpi": 200,
-    "figure.constrained_layout.use": True,
-    "savefig.dpi": 300,
-    "font.size": 8,
-    "axes.labelsize": 8,
-    "axes.titlesize": 8,
-    "xtick.labelsize": 7,
-    "ytick.labelsize": 7,
-    "legend.fontsize": 7,
-    "legend.frameon": False,
-    "legend.handlelength": 1.8,
-    "legend.columnspacing": 1.2,
-    "legend.labelspacing": 0.3,
-    "axes.linewidth": 0.6,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.prop_cycle": cycler(color=_LINES),
-    "image.cmap": "viridis",
-    "lines.linewidth": 1.2,
-    "lines.markersize": 3.5,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "xtick.minor.width": 0.4,
-    "ytick.minor.width": 0.4,
-    "pdf.fonttype": 42,  # editable text
-    "svg.fonttype": "none",
-}
-"""Settings for a figure as wide as a column, for `matplotlib.rc_context`; no text is below 7 pt."""
 
 
 def draw_film(
@@ -108,7 +73,7 @@ def draw_film(
     norm = LogNorm(2, max(grown, 10))
     viridis = ListedColormap(colormaps["viridis"](np.linspace(0.12, 1.0, 256)))
     colours = viridis.with_extremes(under=_MONOMER)
-    points_per_nm = _width_points(ax) / width
+    points_per_nm = width_points(ax) / width
     bond_width = float(np.clip(0.12 * diameter_nm * points_per_nm, 0.2, 1.5))
     for size in np.unique(sizes):
         members = np.flatnonzero(sizes == size)
@@ -122,7 +87,7 @@ def draw_film(
             offsets=positions[members, :2],
             offset_transform=ax.transData,
             facecolors=colours(norm(size)),
-            edgecolors="#BBBBBB" if size == 1 else _INK,
+            edgecolors="#BBBBBB" if size == 1 else INK,
             linewidths=0.25,
         )
         ax.add_collection(clusters, autolim=False)
@@ -149,12 +114,12 @@ def draw_film(
         aspect=25,
         pad=0.02,
     )
-    _plain_log_ticks(bar.ax.yaxis)
+    plain_log_ticks(bar.ax.yaxis)
     bar.ax.minorticks_off()
     size_of_label = bar.ax.yaxis.get_ticklabels()[0].get_fontsize()
     bar.ax.text(1.9, -0.06, "1", transform=bar.ax.transAxes, va="center", fontsize=size_of_label)
     if not len(positions):
-        _note(ax, "no clusters")
+        note(ax, "no clusters")
     return ax
 
 
@@ -186,29 +151,29 @@ def draw_length_distribution(
     ax.set_xlabel(r"chain length $n$ (clusters)")
     ax.set_ylabel("fraction of chains")
     if not counted.size:
-        return _note(ax, "no chains")
+        return note(ax, "no chains")
     edges = _length_edges(int(counted.max()), finest=0.1 * float(counted.mean()))
     counts = np.histogram(counted, edges)[0]
     centres, widths = (edges[1:] + edges[:-1]) / 2, np.diff(edges)
     density = counts / counted.size / widths
     error = np.sqrt(counts * n_frames) / counted.size / widths
     label = f"simulation, {n_frames} frame{'s' if n_frames != 1 else ''}"
-    ax.stairs(density, edges, fill=True, color=_BAR, label=label)
+    ax.stairs(density, edges, fill=True, color=BAR, label=label)
     seen = counts > 0
     ax.errorbar(
         centres[seen],
         density[seen],
         error[seen],
         fmt=".",
-        color=_INK,
+        color=INK,
         elinewidth=0.7,
         markersize=2.5,
     )
     right = max(edges[-1], 10.5)
     n = np.arange(1, int(right) + 1)
-    curves = [("exponential of same mean,", mean_length, _VERMILION, "--")]
+    curves = [("exponential of same mean,", mean_length, VERMILION, "--")]
     if expected_mean_length is not None:
-        curves.append(("ideal association,", expected_mean_length, _BLACK, ":"))
+        curves.append(("ideal association,", expected_mean_length, BLACK, ":"))
     for name, mean, colour, dashes in curves:
         p = theory.chain_length_distribution(mean, n)
         label = rf"{name} $\bar n$ = {mean:.3g}"
@@ -222,7 +187,7 @@ def draw_length_distribution(
     ax.set_ylim(bottom, 2 * max(density.max(), *starts))
     ax.set_xlim(0.5, right)
     ax.xaxis.set_major_locator(MaxNLocator(7, integer=True, steps=[1, 2, 5, 10]))
-    _legend_above(ax)
+    legend_above(ax)
     return ax
 
 
@@ -256,23 +221,23 @@ def draw_spacing(
         middle = (spacings.min() + spacings.max()) / 2
         edges = middle + width * (np.arange(bins + 1) - bins / 2)
         density = np.histogram(spacings, edges, density=True)[0]
-        ax.stairs(density, edges, fill=True, color=_BAR, label="simulation")
+        ax.stairs(density, edges, fill=True, color=BAR, label="simulation")
     if reference_range_nm is not None:
         low, high = reference_range_nm
         label = f"TEM {low:g}–{high:g} nm"
-        ax.axvspan(low, high, color=_ORANGE, alpha=0.25, linewidth=0, zorder=0, label=label)
+        ax.axvspan(low, high, color=ORANGE, alpha=0.25, linewidth=0, zorder=0, label=label)
     if contact_nm is not None:
         label = f"contact {contact_nm:.3g} nm"
-        ax.axvline(contact_nm, color=_BLACK, linewidth=1, label=label)
-    colours = itertools.cycle((_VERMILION, _GREEN, _PURPLE))
-    dashes = itertools.cycle(_DASHES[1:])
+        ax.axvline(contact_nm, color=BLACK, linewidth=1, label=label)
+    colours = itertools.cycle((VERMILION, GREEN, PURPLE))
+    dashes = itertools.cycle(DASHES[1:])
     for (name, value), colour, dash in zip((marks_nm or {}).items(), colours, dashes, strict=False):
         label = f"{name} {value:g} nm"
         ax.axvline(value, color=colour, linestyle=dash, linewidth=1, label=label)
     ax.margins(x=0.06)
     ax.set_ylim(bottom=0)
-    _legend_above(ax, columns=2)
-    return ax if spacings.size else _note(ax, "no bonded pairs")
+    legend_above(ax, columns=2)
+    return ax if spacings.size else note(ax, "no bonded pairs")
 
 
 def draw_growth(
@@ -311,21 +276,21 @@ def draw_growth(
     upper.tick_params(labelbottom=False)
     upper.figure.align_ylabels([upper, lower])
     if not time.size:
-        return _note(upper, "no frames"), _note(lower, "")
-    upper.plot(time, mean, color=_BLUE, marker="o" if time.size == 1 else "")
+        return note(upper, "no frames"), note(lower, "")
+    upper.plot(time, mean, color=BLUE, marker="o" if time.size == 1 else "")
     if mean_length_err is not None:
         error = np.asarray(mean_length_err, float).reshape(-1)
         if time.size == 1:
-            upper.errorbar(time, mean, error, color=_BLUE)
-        upper.fill_between(time, mean - error, mean + error, color=_BAR, linewidth=0, zorder=1.5)
+            upper.errorbar(time, mean, error, color=BLUE)
+        upper.fill_between(time, mean - error, mean + error, color=BAR, linewidth=0, zorder=1.5)
     upper.set_ylim(bottom=0)
-    _draw_ramp(lower, time, relative_permittivity, _VERMILION, "-", headroom=1.15)
+    _draw_ramp(lower, time, relative_permittivity, VERMILION, "-", headroom=1.15)
     if concentration_mM is not None:
         right = lower.twinx()
         right.set_ylabel("concentration\n(mM)")
         right.spines["right"].set_visible(True)
         # Two constants must not lie on each other.
-        _draw_ramp(right, time, concentration_mM, _GREEN, "--", headroom=1.6)
+        _draw_ramp(right, time, concentration_mM, GREEN, "--", headroom=1.6)
     spans = [stage for stage in stages or () if stage[2] > stage[1]]
     if spans:
         upper.set_xlim(min(time[0], spans[0][1]), max(time[-1], spans[-1][2]))
@@ -362,16 +327,16 @@ def draw_pair_energy(
     edges = np.linspace(-1.4, 0.6, 101 if energies.size > 2000 else 41)
     counts = np.histogram(energies, edges)[0]
     if not counts.any():
-        return _note(ax, "no pairs")
+        return note(ax, "no pairs")
     fractions = counts / energies.size
-    ax.stairs(fractions, edges, fill=True, color=_BAR)
+    ax.stairs(fractions, edges, fill=True, color=BAR)
     others = [t for t in thresholds if t != _DEFAULT_THRESHOLD]
     if _DEFAULT_THRESHOLD in thresholds:
         label = f"bonded below −{_DEFAULT_THRESHOLD:g} (default)"
-        ax.axvline(-_DEFAULT_THRESHOLD, color=_VERMILION, linewidth=1.4, label=label)
+        ax.axvline(-_DEFAULT_THRESHOLD, color=VERMILION, linewidth=1.4, label=label)
     label = "also shown: " + ", ".join(f"−{threshold:g}" for threshold in others)
     for threshold in others:
-        ax.axvline(-threshold, color=_INK, linestyle="--", linewidth=0.7, label=label)
+        ax.axvline(-threshold, color=INK, linestyle="--", linewidth=0.7, label=label)
         label = ""  # one entry for all
     ax.set_yscale("log")
     ax.set_ylim(fractions[counts > 0].min() / 2, 3 * fractions.max())
@@ -380,8 +345,8 @@ def draw_pair_energy(
         height = max(fractions[here], ax.get_ylim()[0])
         label = f"minimum at {minimum:.2f}".replace("-", "−")
         tip = MarkerStyle(CARETDOWN)
-        ax.plot(minimum, height, marker=tip, color=_BLACK, linestyle="", mew=0, ms=5, label=label)
-    _legend_above(ax)
+        ax.plot(minimum, height, marker=tip, color=BLACK, linestyle="", mew=0, ms=5, label=label)
+    legend_above(ax)
     return ax
 
 
@@ -402,10 +367,10 @@ def draw_expectation(
     ax.set_xlabel("concentration (mM)")
     ax.set_ylabel("expected mean chain\nlength (clusters)")
     if not (curves and concentration.size):
-        return _note(ax, "no solvents")
+        return note(ax, "no solvents")
     lengths = {name: np.asarray(curve, float).reshape(-1) for name, curve in curves.items()}
-    dashes = itertools.cycle(_DASHES)
-    colours = itertools.cycle(_LINES)
+    dashes = itertools.cycle(DASHES)
+    colours = itertools.cycle(LINES)
     marker = "o" if concentration.size == 1 else ""
     # The legend lists the curves from top to bottom.
     for name in sorted(lengths, key=lambda name: -lengths[name].max()):
@@ -421,42 +386,13 @@ def draw_expectation(
     ax.set_yscale("log")
     # A decade at least: less would blow the differences of solvents without chains up.
     ax.set_ylim(0.85, max(10, 1.3 * max(curve.max() for curve in lengths.values())))
-    _plain_log_ticks(ax.xaxis)
-    _plain_log_ticks(ax.yaxis)
-    _legend_above(ax, columns=2)
+    plain_log_ticks(ax.xaxis)
+    plain_log_ticks(ax.yaxis)
+    legend_above(ax, columns=2)
     return ax
 
 
 # --- Shared parts ---------------------------------------------------------------------------------
-
-
-def _note(ax: Axes, text: str) -> Axes:
-    """Say what is missing; an axis without data needs no numbers."""
-    ax.set_yticks([])
-    if not ax.has_data():
-        ax.set_xticks([])
-    ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color=_INK)
-    return ax
-
-
-def _width_points(ax: Axes) -> float:
-    """Return the width of the axes in points, before the layout trims it for the labels."""
-    return 72 * ax.bbox.width / ax.figure.dpi
-
-
-def _legend_above(ax: Axes, columns: int = 1) -> None:
-    """Put the legend where it can't cover data."""
-    if ax.get_legend_handles_labels()[0]:
-        ax.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2, ncols=columns)
-
-
-def _plain_log_ticks(axis: Axis) -> None:
-    """Label 1, 2, 5, 10, 20 … in plain numbers; only powers of ten beyond three decades."""
-    low, high = axis.get_view_interval()
-    subs = (1.0, 2.0, 5.0) if high / low < 1000 else (1.0,)
-    axis.set_major_locator(LogLocator(subs=subs))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_formatter(NullFormatter())
 
 
 def _length_edges(longest: int, finest: float) -> NDArray[np.float64]:
@@ -477,10 +413,9 @@ def _draw_box(ax: Axes, cell: NDArray[np.float64], margin: float) -> float:
     right, top = corners.max(axis=0) + lean
     width, height = right - left, top - bottom
 
-    nice = np.outer(10.0 ** np.arange(-3, 7), (1, 2, 5)).ravel()
-    length = nice[np.argmin(np.abs(np.log(nice / (width / 5))))]
+    length = bar_length_nm(width)
     y = bottom - margin - 0.035 * height
-    ax.plot([left, left + length], [y, y], color=_BLACK, linewidth=2, solid_capstyle="butt")
+    ax.plot([left, left + length], [y, y], color=BLACK, linewidth=2, solid_capstyle="butt")
     ax.text(left + length + 0.02 * width, y, f"{length:g} nm", va="center")
 
     ax.set_xlim(left - margin, right + margin)
@@ -516,7 +451,7 @@ def _draw_ramp(
     if ramp.min() > 0 and ramp.max() > 3 * ramp.min():
         ax.set_yscale("log")
         ax.set_ylim(ramp.min() / 1.3, ramp.max() * 1.3)
-        _plain_log_ticks(ax.yaxis)
+        plain_log_ticks(ax.yaxis)
     else:
         ax.set_ylim(0, headroom * ramp.max())
         ax.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
@@ -543,7 +478,7 @@ def _draw_stages(upper: Axes, lower: Axes, stages: Sequence[tuple[str, float, fl
         )
     first, last = upper.get_xlim()
     letter = 0.6 * names[0].get_fontproperties().get_size_in_points()
-    points_per_ns = _width_points(upper) / (last - first)
+    points_per_ns = width_points(upper) / (last - first)
     if any(letter * (len(name) + 1) > points_per_ns * (end - start) for name, start, end in stages):
         for text in names:
             text.set(ha="left", rotation=40)

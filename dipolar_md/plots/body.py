@@ -1,7 +1,4 @@
-"""Draws a body: its sites from the side, and how far out a neighbour's bead touches it.
-
-A body and Axes in, the same Axes out, as in `plots`, whose style the caller sets.
-"""
+"""Draws a body: its sites from the side, and how far out a neighbour's bead touches it."""
 
 from collections.abc import Sequence
 
@@ -11,8 +8,9 @@ from matplotlib.patches import Circle
 
 from dipolar_md.model.body import Body, Site
 from dipolar_md.model.contacts import contact_surface
+from dipolar_md.plots.style import GREEN, INK, ORANGE
 
-_GOLD, _COPPER, _CORE, _INK = "#E69F00", "#009E73", "#BBBBBB", "#404040"
+_CORE = "#BBBBBB"
 
 
 def draw_body(side: Axes, surface: Axes, body: Body) -> Sequence[Axes]:
@@ -35,24 +33,24 @@ def draw_body(side: Axes, surface: Axes, body: Body) -> Sequence[Axes]:
                     (x, z),
                     site.sigma_nm / 2,
                     facecolor=_colour(site),
-                    edgecolor=_INK,
+                    edgecolor=INK,
                     linewidth=0.6,
                     alpha=0.75,
                 )
             )
         if site.charge_e:
             sign = "+" if site.charge_e > 0 else "−"
-            side.text(site.position_nm[0], site.position_nm[2], sign, ha="center", va="center")
+            side.text(-0.12, site.position_nm[2], sign, ha="center", va="center")
     around = np.linspace(0, 2 * np.pi, 361)
     flat = np.stack([np.sin(around), np.zeros_like(around), np.cos(around)], axis=1)
     outline = contact_surface(body, flat)[:, None] * flat
-    side.plot(outline[:, 0], outline[:, 2], color=_INK, linestyle="--", linewidth=0.8)
+    side.plot(outline[:, 0], outline[:, 2], color=INK, linestyle="--", linewidth=0.8)
     half = 0.25 * body.axial_contact_nm
     side.annotate(
         "",
         (0, half),
         (0, -half),
-        arrowprops={"arrowstyle": "-|>", "color": _INK, "linewidth": 1.2},
+        arrowprops={"arrowstyle": "-|>", "color": INK, "linewidth": 1.2},
     )
     reach = 1.05 * float(np.abs(outline).max())
     side.set(xlim=(-reach, reach), ylim=(-reach, reach), xlabel="x / nm", ylabel="z / nm")
@@ -83,4 +81,4 @@ def _colour(site: Site) -> str:
     across = np.hypot(*site.position_nm[:2])
     if across < 1e-9:
         return _CORE
-    return _GOLD if height > 0 else _COPPER
+    return ORANGE if height > 0 else GREEN

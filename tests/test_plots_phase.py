@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 import dipolar_md as dm
 from dipolar_md import plots
-from dipolar_md.phase_map import draw_phase_estimate
+from dipolar_md.plots.phase import draw_phase_estimate
 
 CONCENTRATION = np.geomspace(0.1, 200, 40)
 COUPLING = np.linspace(0.1, 12, 50)

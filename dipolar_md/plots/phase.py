@@ -1,6 +1,6 @@
 """Draws the phase estimate: where theory expects chains, and where a cluster stands.
 
-Arrays and an Axes in, the same Axes out, as in `plots`, whose style the caller sets.
+Arrays and an Axes in, the same Axes out.
 """
 
 from collections.abc import Mapping
