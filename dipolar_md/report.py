@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from dipolar_md.analysis.chains import find_chains
 from dipolar_md.analysis.growth import Growth, growth
+from dipolar_md.analysis.handedness import Handedness, fold, handedness
 from dipolar_md.analysis.nanowires import (
     ChainRow,
     NanowireStatistics,
@@ -22,6 +24,7 @@ from dipolar_md.analysis.reference import Comparison, Reference, compare, load_r
 from dipolar_md.errors import InputError, RunDirectoryError
 from dipolar_md.model.body import Body, coarse_grain
 from dipolar_md.model.cluster import Cluster
+from dipolar_md.model.contacts import contact_surface
 from dipolar_md.model.outlook import Outlook, expected_mean_length, phase_estimate
 from dipolar_md.simulation.assembly import Run, write_file
 from dipolar_md.trajectory import Frame
@@ -36,6 +39,7 @@ class Analysis(NamedTuple):
     expected_mean_length: float | None
     summary: dict[str, Any]
     figures: tuple[Path, ...]
+    handedness: Handedness | None
 
 
 def analyze(
@@ -71,6 +75,9 @@ def analyze(
         )
     if expected is not None and not math.isfinite(expected):
         expected = None
+    first, last_ns = statistics.window_ns
+    inside_window = [f for f in trajectory if first <= f.time_ns <= last_ns] if _rings(last) else []
+    turns = handedness(inside_window) if inside_window else None
     summary: dict[str, Any] = {
         **statistics.summary(),
         "engine": run.manifest["sessions"][-1]["engine"],
@@ -79,6 +86,7 @@ def analyze(
         "times": run.manifest.get("times"),
         "expected_mean_chain_length": expected,
         "pair_energy_minimum": energy_minimum(statistics.reduced_energies),
+        "handedness": _turns_summary(turns) if turns else None,
         "reference": comparison.summary() if comparison else None,
     }
     if summary["times"] != "physical friction":  # a life in ns would be taken for a physical one
@@ -93,7 +101,29 @@ def analyze(
         figures = _draw(run, last, statistics, growth(trajectory), expected, band)
     except OSError as error:
         raise RunDirectoryError(f"{run.path}: can't be written: {error}") from error
-    return Analysis(statistics, comparison, expected, summary, figures)
+    return Analysis(statistics, comparison, expected, summary, figures, turns)
+
+
+def _rings(frame: Frame) -> bool:
+    return any(fold(body) > 1 for body in frame.system.bodies)
+
+
+def _turns_summary(turns: Handedness) -> dict[str, Any]:
+    """Return handedness as `summary.json` has it."""
+    found: dict[str, Any] = {
+        "alternation": turns.alternation.value if turns.alternation else None,
+        "alternation_err": turns.alternation.error if turns.alternation else None,
+        "random_alternation": turns.random_alternation,
+    }
+    for kind, twist in turns.twists.items():
+        found[kind] = {
+            "n_bonds": twist.n_bonds,
+            "mean_twist_deg": twist.mean_deg,
+            "twist_order": twist.order,
+            "sine": twist.sine.value,
+            "sine_err": twist.sine.error,
+        }
+    return found
 
 
 def _spacing_band(reference: Reference | None) -> tuple[float, float] | None:
@@ -224,18 +254,39 @@ def draw_bodies(cluster: Cluster, folder: Path) -> list[Path]:
     Raises:
         RunDirectoryError: a file can't be written.
     """
+    hands = ("R", "S") if cluster.handedness == "racemic" else (None,)
+    bodies = [
+        coarse_grain(cluster, "janus", "charges", handedness=hand)
+        for hand in (hands if cluster.janus is not None else ())
+    ]
+    return [_draw_body(body, folder / f"{body.name}-body.png") for body in bodies]
+
+
+def _draw_body(body: Body, path: Path) -> Path:
+    """Draw the sites of a body and its contact surface."""
     from dipolar_md import plots
 
-    hands = ("R", "S") if cluster.handedness == "racemic" else (None,)
-    paths = []
-    for hand in hands if cluster.janus is not None else ():
-        body = coarse_grain(cluster, "janus", "charges", handedness=hand)
+    azimuth, polar = np.arange(0.0, 361.0, 3.0), np.arange(0.0, 181.0, 3.0)
+    surface = contact_surface(body, _directions(*np.meshgrid(azimuth, polar)))
+    around = _directions(0.0, np.arange(0.0, 361.0))
+    outline = (contact_surface(body, around)[:, None] * around)[:, [0, 2]]
 
-        def draw(axes: Any, body: Body = body) -> object:
-            return plots.draw_body(axes[0], axes[1], body)
+    def draw(axes: Any) -> object:
+        columns = ("position_nm", "sigma_nm", "charge_e")
+        x, sigma, charges = ([getattr(site, key) for site in body.sites] for key in columns)
+        plots.draw_sites(axes[0], x, sigma, charges, outline)
+        axes[0].set_title(f"{body.name}, {body.handedness}")
+        return plots.draw_contact_surface(axes[1], azimuth, polar, surface)
 
-        paths.append(_drawn(draw, folder / f"{body.name}-body.png", panels=2))
-    return paths
+    return _drawn(draw, path, panels=2)
+
+
+def _directions(azimuth_deg: ArrayLike, polar_deg: ArrayLike) -> NDArray[np.float64]:
+    """Return unit vectors (..., 3) of azimuth and polar angle, degrees."""
+    phi, theta = np.radians(azimuth_deg), np.radians(polar_deg)
+    return np.stack(
+        [np.sin(theta) * np.cos(phi), np.sin(theta) * np.sin(phi), np.cos(theta) + 0 * phi], axis=-1
+    )
 
 
 def _drawn(draw: Callable[[Any], object], path: Path, panels: int = 1) -> Path:

@@ -9,7 +9,7 @@ saves it, at the width of a journal's column:
         figure.savefig("spacing.png")
 """
 
-from dipolar_md.plots.body import draw_body
+from dipolar_md.plots.body import draw_contact_surface, draw_sites
 from dipolar_md.plots.measured import (
     draw_comparison,
     draw_growth_law,
@@ -31,8 +31,8 @@ from dipolar_md.plots.style import STYLE
 
 __all__ = [
     "STYLE",
-    "draw_body",
     "draw_comparison",
+    "draw_contact_surface",
     "draw_expectation",
     "draw_film",
     "draw_growth",
@@ -43,6 +43,7 @@ __all__ = [
     "draw_pair_energy",
     "draw_phase_estimate",
     "draw_scattering",
+    "draw_sites",
     "draw_spacing",
     "draw_tangents",
 ]
