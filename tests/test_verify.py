@@ -60,13 +60,11 @@ def test_a_wrong_engine_is_found_and_exits_1(command, monkeypatch):
     engine, _ = dm.choose_engine("lammps")
     right = type(engine).evaluate
 
-    def wrong(system, interactions):
-        found = right(system, interactions)
+    def wrong(self, *arguments):
+        found = right(self, *arguments)
         return replace(found, torques=1.001 * found.torques)
 
-    monkeypatch.setattr(
-        "dipolar_md.engines.lammps.LammpsEngine.evaluate", lambda self, *a: wrong(*a)
-    )
+    monkeypatch.setattr(type(engine), "evaluate", wrong)
     answer = command("verify", "r-au-cu")
     assert answer.code == 1
     assert "beyond" in answer.out
