@@ -63,7 +63,10 @@ def test_a_recipe_that_no_engine_can_run_is_refused_without_a_trace(toy, tmp_pat
         dm.assemble("r-au-cu", tmp_path / "run", overrides=toy | {"dipole": "charges"})
     with pytest.raises(dm.UnsupportedError, match="Brownian"):
         dm.assemble(
-            "r-au-cu", tmp_path / "run", "lammps", overrides=toy | {"integrator": "brownian"}
+            "r-au-cu",
+            tmp_path / "run",
+            "lammps",
+            overrides=toy | {"integrator": "brownian", "friction_scale": 100.0},
         )
     assert not (tmp_path / "run").exists()
 
