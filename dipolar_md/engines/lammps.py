@@ -110,10 +110,12 @@ class LammpsEngine:
         with _instance(self.threads) as lmp:
             model = Model(lmp, system, interactions, 0.1, mesh)
             if mesh is None:
-                lmp.command("compute per_site all pe/atom pair fix")
+                lmp.command("compute per_site all pe/atom pair")
             lmp.command("run 0 post no")
             count = len(system.site_owners)
-            sites = np.zeros(count) if mesh else gathered_atoms(lmp, "c_per_site", count, 1)[:, 0]
+            sites = np.zeros(count)
+            if mesh is None:
+                sites = gathered_atoms(lmp, "c_per_site", count, 1)[:, 0] + model.outer_energies()
             return gathered(
                 system,
                 model.energies(),

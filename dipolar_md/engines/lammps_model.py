@@ -27,6 +27,7 @@ from scipy.special import erf
 from dipolar_md.engines import Environment, Floats, Stage, named_energies, scaled_box
 from dipolar_md.engines.ewald import Mesh
 from dipolar_md.errors import BlowUpError
+from dipolar_md.model.contacts import site_energies
 from dipolar_md.model.interactions import Interactions, kinds_of_sites
 from dipolar_md.model.system import System, align_z, wrap
 from dipolar_md.units import KE, thermal_energy
@@ -262,6 +263,22 @@ class Model:
             wall=sum(float(self.lmp.extract_fix(name, 0, 0)) for name in walls),
             field=float(self.lmp.extract_fix("field", 0, 0)) if self._field else 0.0,
         )
+
+    def outer_energies(self) -> Floats:
+        """Return the energy (M,) of every site in walls and field: LAMMPS has only their sums."""
+        system, n = self.system, len(self.system)
+        owners = system.site_owners
+        energies = np.zeros(len(owners))
+        energies[:n] = -(system.dipoles @ self.interactions.field_kJ_mol_e_nm)
+        if system.thickness_nm is not None:
+            kinds = kinds_of_sites(system.bodies)
+            of_site = [kinds[kind][0] for kind in system.types]
+            of_site += [kind for body in system.types for kind in kinds[body][1:]]
+            sigma, epsilon, _ = (v[of_site] for v in self.interactions.wall_table(system.bodies))
+            z = (system.positions[owners] + system.site_arms)[:, 2]
+            for gap in (system.thickness_nm / 2 - z, system.thickness_nm / 2 + z):
+                energies += site_energies(gap, sigma, epsilon, np.zeros(len(z), dtype=bool))
+        return energies
 
     def _within(self) -> float:
         """Return what the mesh counts between the charges of the same body (kJ/mol)."""
