@@ -110,12 +110,13 @@ def test_a_uniform_field_acts_on_the_dipoles(engine):
     assert_same(dm.evaluate(system, terms, engine=engine), expected)
 
 
-def small_film(bodies, n=7, thickness=3.2, seed=17, box=(40.0, 40.0, 40.0)):
+def small_film(bodies, n=7, seed=17, box=(40.0, 40.0, 40.0)):
     """A few bodies between walls that they touch, some of them overlapping with each other."""
+    thickness = 2 * bodies[0].extent_nm + 0.9
     rng = np.random.default_rng(seed)
     places = np.column_stack([1.9 * np.arange(n) - 0.95 * (n - 1), np.zeros((n, 2))])
     places += rng.uniform(-0.25, 0.25, (n, 3))
-    places[:, 2] = np.where(np.arange(n) % 2, 1, -1) * rng.uniform(0.3, 0.6, n)
+    places[:, 2] = np.where(np.arange(n) % 2, 1, -1) * rng.uniform(0.5, 0.7, n)
     return dm.System.from_arrays(
         box,
         places,
