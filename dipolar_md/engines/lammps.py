@@ -30,7 +30,7 @@ from dipolar_md.engines import (
 )
 from dipolar_md.engines.capabilities import check_stage, check_system
 from dipolar_md.engines.ewald import Mesh, plan, record
-from dipolar_md.engines.lammps_model import SLAB, Model, gathered_atoms
+from dipolar_md.engines.lammps_model import Model, gathered_atoms, mesh_points
 from dipolar_md.errors import BlowUpError, EngineMissingError, UnsupportedError
 from dipolar_md.model.interactions import Interactions
 from dipolar_md.model.system import System
@@ -189,7 +189,7 @@ class LammpsEngine:
         mesh, errors = plan(
             densest, interactions, lambda s, m: self.evaluate(s, interactions, m), seconds
         )
-        points = mesh.points(densest, SLAB if densest.thickness_nm else 1.0)
+        points = mesh_points(mesh, densest)
         self.settings.ewald[stage.name] = record(mesh, errors, densest, points)
         return mesh
 

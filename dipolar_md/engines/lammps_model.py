@@ -33,8 +33,7 @@ from dipolar_md.model.system import System, align_z, wrap
 from dipolar_md.units import KE, thermal_energy
 
 _CHARGE_UNIT = math.sqrt(KE)
-SLAB = 3.0
-"""Height of a film's mesh, in heights of its box."""
+_SLAB = 3.0, 1.5  # empty height above a film's mesh: least heights of its box, and of its edge
 
 
 class Model:
@@ -65,10 +64,7 @@ class Model:
     @property
     def _half(self) -> Floats:
         """(3,) half edges of the box (nm); in z just beyond the walls of a film."""
-        half = self.system.box[:3] / 2
-        if self.system.thickness_nm is not None:
-            half[2] = self.system.thickness_nm / 2 + 0.5
-        return np.asarray(half)
+        return _half_edges(self.system)
 
     def _create_sites(self) -> None:
         lmp, system = self.lmp, self.system
@@ -172,14 +168,13 @@ class Model:
         system = self.system
         film = system.thickness_nm is not None
         alpha = mesh.alpha_per_nm(system)
-        boxed = replace(system, box=np.append(2 * self._half, np.zeros(3)))
-        x, y, z = mesh.points(boxed, SLAB if film else 1.0)
+        x, y, z = mesh_points(mesh, system)
         charged = any(body.has_charges for body in system.bodies)
         self.lmp.commands_list(
             [
                 f"kspace_style pppm{'' if charged else '/dipole'} 1e-4",
                 f"kspace_modify mesh {x} {y} {z} order {mesh.order} gewald {alpha:.17g}",
-                *([f"kspace_modify slab {SLAB}"] if film else []),
+                *([f"kspace_modify slab {_slab(system):.17g}"] if film else []),
                 "compute mesh all pe kspace",
             ]
         )
@@ -326,6 +321,30 @@ class Model:
         found = int(self.lmp.get_thermo("atoms"))
         if found != count:
             raise BlowUpError(f"{count - found} of {count} sites were lost")
+
+
+def mesh_points(mesh: Mesh, system: System) -> tuple[int, int, int]:
+    """Return the mesh points along each edge of LAMMPS' box, with the empty height of a film."""
+    boxed = replace(system, box=np.append(2 * _half_edges(system), np.zeros(3)))
+    return mesh.points(boxed, _slab(system))
+
+
+def _half_edges(system: System) -> Floats:
+    half = system.box[:3] / 2
+    if system.thickness_nm is not None:
+        half[2] = system.thickness_nm / 2 + 0.5
+    return np.asarray(half)
+
+
+def _slab(system: System) -> float:
+    """Return the height of the mesh in heights of the box: 1 in bulk.
+
+    Images of a film along z act through what its edge L lets them see, exp(-2π gap/L).
+    """
+    if system.thickness_nm is None:
+        return 1.0
+    height, edge = 2 * float(_half_edges(system)[2]), float(system.box[:2].max())
+    return max(_SLAB[0], 1 + _SLAB[1] * edge / height)
 
 
 def _seed(stage: Stage, step: int) -> int:
