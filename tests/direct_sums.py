@@ -64,9 +64,7 @@ def site_by_site(system, pairs, relative_permittivity=1.0, field_V_nm=(0.0, 0.0,
     n = len(system)
     turns = rotation(system.orientations)
     bodies = [system.bodies[kind] for kind in system.types]
-    arms = [
-        [turns[i] @ np.array(site.position_nm) for site in bodies[i].sites] for i in range(n)
-    ]
+    arms = [[turns[i] @ np.array(site.position_nm) for site in bodies[i].sites] for i in range(n)]
     dipoles = [turns[i] @ np.array(bodies[i].dipole_e_nm) for i in range(n)]
     k = COULOMB / relative_permittivity
     energies = dict.fromkeys(("steric", "electrostatic", "wall", "field"), 0.0)

@@ -28,7 +28,9 @@ METHODS = [("point", "lammps"), ("charges", "lammps"), pytest.param("charges", *
 def gas_of(counts, concentration_mM=20.0, seed=4):
     """A gas drawn together until neighbours nearly touch."""
     gas = dm.random_gas(counts, concentration_mM, seed)
-    return replace(gas, box=gas.box * np.array([0.85] * 3 + [1] * 3), positions=gas.positions * 0.85)
+    return replace(
+        gas, box=gas.box * np.array([0.85] * 3 + [1] * 3), positions=gas.positions * 0.85
+    )
 
 
 def contact_energy(body, relative_permittivity=1.0):
@@ -199,7 +201,9 @@ def test_cubic_crystals_of_aligned_dipoles_have_the_lorentz_field(dipole, engine
 
 
 def charged_film(n=24, thickness=4.0, gap=2.0, seed=6, concentration_mM=60.0):
-    film = dm.random_gas({CHARGED_JANUS: n}, concentration_mM, seed, thickness_nm=thickness, gap_nm=gap)
+    film = dm.random_gas(
+        {CHARGED_JANUS: n}, concentration_mM, seed, thickness_nm=thickness, gap_nm=gap
+    )
     return replace(film, orientations=random_quaternions(n, seed))
 
 
