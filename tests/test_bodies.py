@@ -100,12 +100,10 @@ def is_chiral(body):
     """Whether no rotation about z lays the mirror image onto the body (the dipole fixes z)."""
     sites = places(body)
     image = sites * [1, -1, 1]
-    misfits = []
-    for angle in np.radians(np.arange(0, 360, 0.5)):
-        turned = image @ about_z(angle).T
-        nearest = np.linalg.norm(turned[:, None] - sites[None], axis=-1).min(axis=1)
-        misfits.append(nearest.max())
-    return bool(min(misfits) > 1e-9)
+    turns = np.array([about_z(angle) for angle in np.radians(np.arange(360))])
+    turned = image @ np.swapaxes(turns, 1, 2)
+    apart = np.linalg.norm(turned[:, :, None] - sites, axis=-1)
+    return bool(apart.min(axis=2).max(axis=1).min() > 1e-9)
 
 
 def twisted(cluster, degrees, beads=3):

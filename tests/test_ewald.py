@@ -1,4 +1,4 @@
-"""Ewald sums of both engines against a direct sum that this folder's `direct_sums.py` writes out."""
+"""Ewald sums of both engines against the direct sum that `direct_sums.py` writes out."""
 
 import itertools
 import math
@@ -6,14 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from direct_sums import COULOMB, ewald, ewald_of, evaluate_bare, random_quaternions, rms_errors
+from direct_sums import COULOMB, evaluate_bare, ewald, ewald_of, random_quaternions, rms_errors
 
 import dipolar_md as dm
 from dipolar_md.engines.ewald import Mesh, levels
-from dipolar_md.units import thermal_energy
 
-HOOMD = pytest.param("hoomd", marks=pytest.mark.hoomd)
-ENGINES = ["lammps", HOOMD]
+ENGINES = ["lammps", pytest.param("hoomd", marks=pytest.mark.hoomd)]
 POINT = dm.coarse_grain(dm.load_cluster("r-au-cu"))
 CHARGED = dm.coarse_grain(dm.load_cluster("r-au-cu"), dipole="charges")
 JANUS = dm.coarse_grain(dm.load_cluster("r-au-cu"), shape="janus")
@@ -21,8 +19,11 @@ CHARGED_JANUS = dm.coarse_grain(dm.load_cluster("r-au-cu"), shape="janus", dipol
 CD_JANUS = dm.coarse_grain(
     dm.load_cluster("au3cd"), shape="janus", dipole="charges", handedness="S"
 )
-METHODS = [("point", "lammps"), ("charges", "lammps"), pytest.param("charges", *HOOMD.values,
-                                                                    marks=pytest.mark.hoomd)]  # fmt: skip
+METHODS = [
+    ("point", "lammps"),
+    ("charges", "lammps"),
+    pytest.param("charges", "hoomd", marks=pytest.mark.hoomd),
+]
 
 
 def gas_of(counts, concentration_mM=20.0, seed=4):

@@ -1,16 +1,13 @@
-"""Rigid bodies in both engines: against sums over sites, derivatives, and their own mirror image."""
+"""Rigid bodies in both engines: against sums over sites, derivatives and their mirror image."""
 
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import rowan
-from direct_sums import COULOMB, random_quaternions, rotation, site_by_site
+from direct_sums import random_quaternions, rotation, site_by_site
 
 import dipolar_md as dm
-from dipolar_md.engines.capabilities import refusal
 from dipolar_md.units import thermal_energy
 
 ENGINES = ["lammps", pytest.param("hoomd", marks=pytest.mark.hoomd)]

@@ -49,9 +49,12 @@ def test_bodies_translate_and_turn_at_the_bath_temperature(engine, dipole, elect
     hold = dm.Stage("dry", 30_000, 0.5, dry, dry, chunk_steps=50, seed=2, **common)
     chosen.run(chained, terms, hold, observe)
     means, errors = estimate(np.array(samples) / 300.0)
-    print(f"\n{engine} {dipole} {electrostatics}: T/T0 translation {means[0]:.4f} ± {errors[0]:.4f},"
-          f" rotation {means[1]:.4f} ± {errors[1]:.4f}; energy per cluster "
-          f"{np.mean(totals[300:]) / 100:.2f} kJ/mol; {chosen.settings.ewald.get('dry')}")  # fmt: skip
+    print(
+        f"\n{engine} {dipole}: T/T0 translation {means[0]:.4f} ± {errors[0]:.4f}, rotation "
+        f"{means[1]:.4f} ± {errors[1]:.4f}; energy per cluster "
+        f"{np.mean(totals[300:]) / 100:.2f} kJ/mol"
+    )
+    print(chosen.settings.ewald.get("dry"))  # fmt: skip
     assert max(errors) < 0.005
     assert means == pytest.approx(1.0, abs=0.01)
 
@@ -107,8 +110,8 @@ def test_initial_susceptibility_of_the_dipolar_fluid():
     """WCA ε = kT, λ = 3, φ = 0.0262, conducting boundary: χ = 0.822 ± 0.017.
 
     χ = (λ ρσ³ 4π/3) <M²>/(N μ²), which is Langevin's 8 λ φ = 0.629 where dipoles don't correlate.
-    Reference: Z. Wang, C. Holm, H. W. Müller, Phys. Rev. E 66, 021405 (2002), as quoted by ESPResSo's
-    ferrofluid tutorial; https://doi.org/10.1103/PhysRevE.66.021405.
+    Reference: Z. Wang, C. Holm, H. W. Müller, Phys. Rev. E 66, 021405 (2002),
+    https://doi.org/10.1103/PhysRevE.66.021405, as quoted by ESPResSo's ferrofluid tutorial.
     """
     n, coupling, fraction, sigma = 500, 3.0, 0.0262, 1.8
     mu = math.sqrt(coupling * sigma**3 * KT / KE)
