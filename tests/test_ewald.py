@@ -131,6 +131,28 @@ def test_the_constant_within_a_body_is_left_out(engine):
     assert found["electrostatic"] == pytest.approx(energy, abs=2e-4 * contact_energy(CHARGED))
 
 
+def test_accuracy_is_relative_to_the_weakest_contact():
+    terms = dm.Interactions(298.15, 2.0, "ewald")
+    a = COULOMB / 2.0 * CD_JANUS.dipole_magnitude_e_nm**2
+    expected = 6 * a / 1.44**4, 2 * a / 1.44**3
+    assert terms.contact_scales((CHARGED_JANUS, CD_JANUS)) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_field_acts_on_charges_as_on_their_dipole(engine):
+    """-μ·E and μ x E, no net force; the rest is as without the field."""
+    gas, strength = gas_of({CHARGED_JANUS: 16}), (0.02, -0.01, 0.03)
+    terms = dm.Interactions(298.15, 1.0, "ewald")
+    without = dm.evaluate(gas, terms, engine=engine)
+    found = dm.evaluate(gas, replace(terms, field_V_nm=strength), engine=engine)
+    pull = 96.48533212331 * np.array(strength)
+    assert found.energies["field"] == pytest.approx(-(gas.dipoles @ pull).sum(), rel=1e-9)
+    turn = np.cross(gas.dipoles, pull)
+    scale = np.abs(without.torques).max()
+    np.testing.assert_allclose(found.torques - without.torques, turn, atol=1e-9 * scale)
+    np.testing.assert_allclose(found.forces, without.forces, atol=1e-9 * scale)
+
+
 def stretched(charge_e):
     """R-Au-Cu's sphere with its dipole made of charges ±q at ±d/2 = ±μ/2q."""
     half = POINT.dipole_magnitude_e_nm / charge_e / 2
