@@ -141,7 +141,7 @@ def test_accuracy_is_relative_to_the_weakest_contact():
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_field_acts_on_charges_as_on_their_dipole(engine):
     """-μ·E and μ x E, no net force; the rest is as without the field."""
-    gas, strength = gas_of({CHARGED_JANUS: 16}), (0.02, -0.01, 0.03)
+    gas, strength = gas_of({CHARGED_JANUS: 20}), (0.02, -0.01, 0.03)
     terms = dm.Interactions(298.15, 1.0, "ewald")
     without = dm.evaluate(gas, terms, engine=engine)
     found = dm.evaluate(gas, replace(terms, field_V_nm=strength), engine=engine)
