@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rowan
 from direct_sums import random_quaternions
 
 import dipolar_md as dm
@@ -224,3 +225,27 @@ def test_another_seed_gives_another_trajectory():
     terms = dm.Interactions(298.15, 4.0, cutoff_nm=6.0)
     one, other = (chosen.run(system, terms, replace(stage, seed=k), nothing) for k in (1, 2))
     assert np.abs(one.positions - other.positions).max() > 1e-3
+
+
+@pytest.mark.hoomd
+def test_a_brownian_step_is_force_and_torque_over_friction():
+    """Beside the noise, which is that of lone bodies: Δx = F Δt/γ and Δθ = τ Δt/γ_r."""
+    near = np.array([[0, 0, 0], [1.9, 0.2, 0.3], [-0.4, 2.0, 0.5]])
+    q, dt = random_quaternions(3, 8), 0.01
+    terms, steps, turns = dm.Interactions(298.15, 1.0, cutoff_nm=8.0), [], []
+    for places in (near, near * 10):
+        system = dm.System.from_arrays((60.0,) * 3, places, q, (R, CD_S), [0, 1, 0])
+        here = dm.Environment(298.15, 1.0, system.concentration_mM)
+        stage = dm.Stage("one", 1, dt, here, here, 0.413, 0.1, "brownian", 1, skin_nm=1.0)
+        after = dm.choose_engine("hoomd", "cpu")[0].run(system, terms, stage, nothing)
+        steps.append(after.positions - system.positions)
+        turned = rowan.multiply(after.orientations, rowan.conjugate(system.orientations))
+        turns.append(2 * turned[:, 1:] * np.sign(turned[:, :1]))
+    found = dm.evaluate(replace(system, positions=near), terms, engine="hoomd")
+    frictions = [stage.frictions_of(body) for body in (R, CD_S, R)]
+    gamma, gamma_r = np.array(frictions).T[:, :, None]
+    drift, turn = found.forces * dt / gamma, found.torques * dt / gamma_r
+    np.testing.assert_allclose(steps[0] - steps[1], drift, atol=1e-9)
+    np.testing.assert_allclose(turns[0] - turns[1], turn, atol=0.03 * np.abs(turn).max())
+    assert np.abs(drift).max() > 1e-4
+    assert np.abs(steps[1]).min(axis=0).max() > 0  # there was noise
