@@ -2,8 +2,9 @@
 
 Accuracy is relative to what binds: rms error of force over 6A/r⁴ and rms error of torque over 2A/r³
 at the axial contact r, with A = μ²/4πε₀ε_r. Both are measured, on the system at hand, against the
-same engine with a much finer mesh; meshes are refined until both are met. Of several real-space
-cutoffs, each with the coarsest mesh that is accurate enough, the fastest is taken.
+same engine with a much finer mesh; meshes are refined until both are met, and until the energy per
+cluster is as good over 2A/r³: in a crystal forces and torques vanish, whatever the mesh. Of several
+real-space cutoffs, each with the coarsest mesh that is accurate enough, the fastest is taken.
 """
 
 from collections.abc import Callable, Iterator
@@ -125,8 +126,10 @@ def plan(
     candidates = []
     for fraction in fractions if seconds else fractions[len(fractions) // 2 :][:1]:
         for mesh in levels(fraction):
-            found = errors_of(evaluate(bare, mesh), exact, scales)
-            if max(found) <= interactions.ewald_accuracy:
+            result = evaluate(bare, mesh)
+            found = errors_of(result, exact, scales)
+            energy = abs(result.energies["total"] - exact.energies["total"]) / len(system)
+            if max(*found, energy / scales[1]) <= interactions.ewald_accuracy:
                 candidates.append((mesh, found))
                 break
     if not candidates:
