@@ -140,7 +140,7 @@ def print_preflight(recipe: Any) -> None:
         recipe.title, "stage", "ns", "steps", "mM", "ε_r", "T / K", "box / nm", "λ", "expected n̄"
     )
     for stage in preflight(recipe):
-        t, eps, c = stage.environment[:3]
+        t, eps, c, film, _ = stage.environment
         table.add_row(
             escaped(stage.name),
             f"{stage.steps * recipe.time_step_ps / 1000:g}",
@@ -148,7 +148,7 @@ def print_preflight(recipe: Any) -> None:
             f"{c:g}",
             f"{eps:g}",
             f"{t:g}",
-            f"{stage.box_nm:.1f}",
+            f"{stage.box_nm:.1f}" + (f" × {film:g}" if film else ""),
             f"{stage.coupling:.2f}",
             f"{stage.expected_mean_length:.3g}",
         )
