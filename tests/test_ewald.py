@@ -9,7 +9,7 @@ import pytest
 from direct_sums import COULOMB, evaluate_bare, ewald, ewald_of, random_quaternions, rms_errors
 
 import dipolar_md as dm
-from dipolar_md.engines.ewald import Mesh, levels
+from dipolar_md.engines.ewald import Mesh, errors_of, levels, plan
 
 ENGINES = ["lammps", pytest.param("hoomd", marks=pytest.mark.hoomd)]
 POINT = dm.coarse_grain(dm.load_cluster("r-au-cu"))
@@ -307,3 +307,18 @@ def errors_match(chosen, gas, terms, mesh: Mesh, logged):
     said = [logged["relative_force_error"], logged["relative_torque_error"]]
     print(f"\n{chosen.name}: logged {said}, against the direct sum {errors}")
     return errors == pytest.approx(said, rel=0.1)
+
+
+def test_errors_of_a_large_system_are_those_of_a_part_of_it():
+    """5,000 clusters: the mesh chosen on a part holds on the whole, by the engine's own finest."""
+    body = dm.coarse_grain(dm.load_cluster("r-au-cu"))
+    gas = dm.random_gas({body: 5000}, concentration_mM=10.0, seed=1)
+    terms = dm.Interactions(298.15, 1.0, "ewald")
+    engine, _ = dm.choose_engine("lammps")
+    mesh, errors = plan(gas, terms, lambda s, m: engine.evaluate(s, terms, m))
+    fine = Mesh(mesh.cutoff_fraction, 4.6, 0.4, 7)
+    whole = errors_of(
+        *(engine.evaluate(gas, terms, m) for m in (mesh, fine)), terms.contact_scales((body,))
+    )
+    assert max(whole) <= terms.ewald_accuracy
+    assert whole == pytest.approx(errors, rel=0.5)

@@ -29,7 +29,7 @@ from dipolar_md.engines import (
     version_of,
 )
 from dipolar_md.engines.capabilities import check_stage, check_system
-from dipolar_md.engines.ewald import Mesh, plan, record
+from dipolar_md.engines.ewald import Mesh, plan, record, trial_steps
 from dipolar_md.engines.lammps_model import Model, gathered_atoms, mesh_points
 from dipolar_md.engines.ranks import run_on_ranks
 from dipolar_md.errors import BlowUpError, EngineMissingError, UnsupportedError
@@ -197,9 +197,9 @@ class LammpsEngine:
         def seconds(mesh: Mesh) -> float:
             with _instance(self.threads) as lmp:
                 Model(lmp, densest, interactions, 0.1 * mesh.cutoff_nm(densest), mesh)
-                lmp.command("run 2 post no")  # nothing moves: no integrator
+                lmp.command("run 1 post no")  # nothing moves: no integrator
                 begin = time.perf_counter()
-                lmp.command("run 20 pre no post no")
+                lmp.command(f"run {trial_steps(len(system))} pre no post no")
                 return time.perf_counter() - begin
 
         found = plan(densest, interactions, lambda s, m: self.evaluate(s, interactions, m), seconds)
