@@ -44,6 +44,8 @@ def mean_pull(body, distance, side_by_side, dipole_e_nm, turns=(17, 20)):
     mixed = np.where(acts, (sigma[:, None] + sigma) / 2, 1.0)
     strength = np.where(acts, np.sqrt(np.outer(epsilon, epsilon)), 0.0)
     cut = np.where(np.logical_and.outer(attractive, attractive), 3.0, 2 ** (1 / 6)) * mixed
+    if not side_by_side:
+        turns = (1, 100)  # only the angle between the two matters
     angles = 2 * np.pi * np.arange(turns[1]) / turns[1]
     others = np.array([sites @ about_z(b).T @ flip.T for b in angles])
     for a in 2 * np.pi * np.arange(turns[0]) / turns[0] + 0.01:

@@ -41,7 +41,7 @@ def test_bodies_conserve_energy_without_a_thermostat(engine, electrostatics):
     system = dm.chain({body: 6}, spacing_nm=1.95, box_nm=box).thermalized(100.0, seed=1)
     terms = dm.Interactions(298.15, 1.0, electrostatics, cutoff_nm=29.0, ewald_accuracy=1e-4)
     here = dm.Environment(298.15, 1.0, system.concentration_mM)
-    steps = 3000 if electrostatics == "cutoff" else 1000
+    steps = 3000 if electrostatics == "cutoff" else 800
     stage = dm.Stage("free", steps, 0.1, here, here, integrator="nve", chunk_steps=50, skin_nm=0.5)
     totals = []
 
