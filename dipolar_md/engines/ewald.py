@@ -3,8 +3,8 @@
 Accuracy is relative to what binds: rms error of force over 6A/r⁴ and rms error of torque over 2A/r³
 at the axial contact r, with A = μ²/4πε₀ε_r. Both are measured, on the system at hand, against the
 same engine with a much finer mesh; meshes are refined until both are met, and until the energy per
-cluster is as good over 2A/r³: in a crystal forces and torques vanish, whatever the mesh. Of several real-space
-cutoffs, each with the coarsest mesh that is accurate enough, the fastest is taken.
+cluster is as good over 2A/r³: in a crystal forces and torques vanish, whatever the mesh. Of several
+real-space cutoffs, each with the coarsest mesh that is accurate enough, the fastest is taken.
 """
 
 from collections.abc import Callable, Iterator
