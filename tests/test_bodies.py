@@ -28,11 +28,11 @@ def about_z(angle):
     return np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
 
 
-def mean_pull(body, distance, side_by_side, dipole_e_nm, turns=(22, 25)):
+def mean_pull(body, distance, side_by_side, dipole_e_nm, turns=(17, 20)):
     """Force along the line of centres, averaged over both azimuths; positive pushes apart.
 
-    No symmetry is used; 22 and 25 share no factor with the three beads of a ring, so that they are
-    22 and 25 different angles between beads, where the solution takes 16.
+    No symmetry is used; 17 and 20 share no factor with the three beads of a ring, so that they are
+    17 and 20 different angles between beads, where the solution takes 16.
     """
     flip = np.diag([1.0, -1.0, -1.0]) if side_by_side else np.eye(3)
     axis = np.array([1.0, 0, 0]) if side_by_side else np.array([0, 0, 1.0])
@@ -44,6 +44,8 @@ def mean_pull(body, distance, side_by_side, dipole_e_nm, turns=(22, 25)):
     mixed = np.where(acts, (sigma[:, None] + sigma) / 2, 1.0)
     strength = np.where(acts, np.sqrt(np.outer(epsilon, epsilon)), 0.0)
     cut = np.where(np.logical_and.outer(attractive, attractive), 3.0, 2 ** (1 / 6)) * mixed
+    if not side_by_side:
+        turns = (1, 100)  # only the angle between the two matters
     angles = 2 * np.pi * np.arange(turns[1]) / turns[1]
     others = np.array([sites @ about_z(b).T @ flip.T for b in angles])
     for a in 2 * np.pi * np.arange(turns[0]) / turns[0] + 0.01:
