@@ -266,13 +266,7 @@ def _draw_study(
             )
             for label, members in shown
         }
-        theory = {
-            label: (
-                [m.row["dipole_D"] for m in members],
-                [m.row["expected_mean_chain_length"] or math.nan for m in members],
-            )
-            for label, members in shown
-        }
+        theory = {label: _expected(members) for label, members in shown}
         onset = found[0].dipole_D
         paths.append(
             _drawn(
@@ -336,6 +330,18 @@ def _draw_study(
 def _body_of(row: dict[str, Any]) -> Body:
     """Return the sphere behind a row: the cluster's own, with σ solved for its own dipole."""
     return coarse_grain(load_cluster(row["cluster"].split(" + ")[0]))
+
+
+def _expected(members: list[StatePointMean]) -> tuple[list[float], list[float]]:
+    """Return dipoles over the range of a series, and the mean lengths that theory expects."""
+    row, ends = members[0].row, [m.row["dipole_D"] for m in members]
+    cluster = load_cluster(row["cluster"].split(" + ")[0])
+    dipoles = np.linspace(min(ends), max(ends), 30).tolist()
+    environment = [row[k] for k in ("relative_permittivity", "temperature_K", "concentration_mM")]
+    lengths = [
+        expected_mean_length(coarse_grain(cluster, dipole_D=d), *environment) for d in dipoles
+    ]
+    return dipoles, lengths
 
 
 def _onset_D(row: dict[str, Any], relative_permittivity: float) -> float:

@@ -54,10 +54,13 @@ def draw_dipole_scan(
     ax.axhline(at_length, color=INK, linewidth=0.5)
     if threshold:
         value, error = threshold
+        digits = max(0, int(np.ceil(-np.log10(error)))) if error > 0 else 2
         ax.axvspan(value - error, value + error, color=VERMILION, alpha=0.3, linewidth=0)
         ax.axvline(value, color=VERMILION, linewidth=0.8)
         ax.annotate(
-            f"{value:.3g} ± {error:.2g} D", (value, 0.93), xycoords=("data", "axes fraction"),
+            f"{value:.{digits}f} ± {error:.{digits}f} D",
+            (value, 0.93),
+            xycoords=("data", "axes fraction"),
             xytext=(-3, 0), textcoords="offset points", ha="right", va="top", fontsize=7,
             color=VERMILION,
         )  # fmt: skip
@@ -65,7 +68,7 @@ def draw_dipole_scan(
         low, high = ax.get_xlim()
         if low <= dipole <= high:
             ax.annotate(
-                name, (dipole, 0.02), xycoords=("data", "axes fraction"), rotation=90,
+                name, (dipole, 0.45), xycoords=("data", "axes fraction"), rotation=90,
                 xytext=(2, 0), textcoords="offset points", fontsize=7, color=INK, va="bottom",
             )  # fmt: skip
             ax.axvline(dipole, color=INK, linewidth=0.5, linestyle=DASHES[3])
