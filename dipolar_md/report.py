@@ -251,7 +251,11 @@ def _draw_study(
     from dipolar_md import plots
 
     series = [(said(values), members) for values, members in dipole_series(means, axes)]
-    series = [(label or "simulation", members) for label, members in series if len(members) > 1]
+    series = [
+        (label.replace("relative_permittivity", r"$\varepsilon_r$") or "simulation", members)
+        for label, members in series
+        if len(members) > 1
+    ]
     first = means[0].row
     alike = len({mean.row["cluster"] for mean in means}) == 1
     marks = seed_systems(_body_of(first)) if alike else []

@@ -15,10 +15,8 @@ if TYPE_CHECKING:
     from dipolar_md.model.draft import Draft
     from dipolar_md.model.molecule import Molecule
     from dipolar_md.model.outlook import Outlook
-    from dipolar_md.report import Analysis, StudyReport
+    from dipolar_md.report import Analysis
     from dipolar_md.simulation.assembly import Progress, Run
-    from dipolar_md.study.execution import StudyStatus
-    from dipolar_md.study.grid import Study
     from dipolar_md.tem import Imaging
 
 out = Console(highlight=False)
@@ -431,115 +429,3 @@ def frame_progress() -> Iterator[Any]:
     ) as bar:
         task = bar.add_task("", total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-def print_study_plan(study: "Study", status: "StudyStatus") -> None:
-    """Print what a study is about to run and what that costs, before anything starts."""
-    import os
-
-    from dipolar_md.study.grid import estimate
-
-    new = status.to_run
-    cost, cores = estimate(study, new), len(os.sched_getaffinity(0))
-    axes = ", ".join(
-        f"{name} ({len(axis.values)} values)"
-        if axis.values
-        else f"{name} ({axis.low:g} to {axis.high:g})"
-        for name, axis in study.axes.items()
-    )
-    hours = f"{cost.core_hours:.2g} core hours" if cost.core_hours else "no time"
-    out.print(f"[bold]{escaped(study.title)}[/]", soft_wrap=True)
-    out.print(f"axes: {escaped(axes)}; {study.replicas} replicas", soft_wrap=True)
-    out.print(
-        f"{len(status.states)} jobs, {len(new)} to run: at most about {hours} "
-        f"(within a factor of two; {cores} cores here) and {cost.disk_MB:.0f} MB in "
-        f"{escaped(str(status.path))}",
-        soft_wrap=True,
-    )
-
-
-@contextmanager
-def study_progress() -> Iterator[Any]:
-    """Show a bar of the whole study; yield what feeds it."""
-    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    with Bar(
-        BarColumn(bar_width=24),
-        TaskProgressColumn(),
-        TimeRemainingColumn(compact=True),
-        TextColumn("{task.description}"),
-        console=err,
-        disable=not err.is_terminal,
-    ) as bar:
-        task = bar.add_task("starting", total=1.0)
-
-        def show(part: float, states: Any) -> None:
-            words = ", ".join(f"{count} {state}" for state, count in states.items() if count)
-            bar.update(task, completed=part, description=words)
-
-        yield show
-
-
-def print_study_status(status: "StudyStatus") -> None:
-    """Print how many jobs of a study are in which state, and what went wrong."""
-    from dipolar_md.study.grid import said
-
-    counts = ", ".join(f"{count} {state}" for state, count in sorted(status.counts.items()))
-    out.print(f"{escaped(status.name)} in {escaped(str(status.path))}: {counts}", soft_wrap=True)
-    if status.budget:
-        out.print(
-            f"[yellow]{status.budget} finished jobs ended at their budget[/], short of the error "
-            "asked for",
-            soft_wrap=True,
-        )
-    if status.unsettled:
-        out.print(f"[yellow]{status.unsettled} finished jobs are not equilibrated[/]")
-    if status.others:
-        out.print(f"{status.others} more jobs are of values that the study file no longer has")
-    for id, error in status.errors.items():
-        where = escaped(f"{said(status.points[id])}: {error}")
-        err.print(f"[bold red]failed:[/] {where}")
-
-
-def print_study_report(report: "StudyReport") -> None:
-    """Print the mean length at every state point, the thresholds, and what was written."""
-    from dipolar_md.study.aggregation import THRESHOLD_LENGTH
-    from dipolar_md.study.grid import said
-
-    table = table_of(
-        "Mean chain length (clusters)", "state point", "λ", "by default", "by 70 %", "theory", ""
-    )
-    for mean in report.means:
-        expected = mean.row["expected_mean_chain_length"]
-        notes = [] if mean.settled else ["not equilibrated"]
-        table.add_row(
-            escaped(said({axis: mean.row[axis] for axis in report.axes})),
-            f"{mean.row['lambda_contact']:.2f}",
-            plus_minus(mean.length),
-            plus_minus(mean.lengths["energy_0_7"]),
-            "–" if expected is None else f"{expected:.3g}",
-            f"[yellow]{', '.join(notes)}[/]" if notes else "",
-        )
-    out.print(table)
-    if report.thresholds:
-        table = table_of(
-            f"Dipole at which the mean chain length reaches {THRESHOLD_LENGTH:g}",
-            *("bonds by", "at", "dipole", "between"),
-        )
-        for one in report.thresholds:
-            low = "–" if one.low_D is None else f"{one.low_D:g}"
-            high = "–" if one.high_D is None else f"{one.high_D:g}"
-            table.add_row(
-                one.criterion,
-                escaped(said(one.series)) or "–",
-                plus_minus(one.dipole_D, "D"),
-                f"{low} and {high} D",
-            )
-        out.print(table)
-    out.print(
-        "± is a standard error over frames and replicas; theory: ideal association. A threshold is "
-        "interpolated between the two dipoles that are given."
-    )
-    names = ", ".join(str(path.relative_to(report.path)) for path in report.files)
-    out.print(f"Written to {escaped(str(report.path))}: {escaped(names)}", soft_wrap=True)

@@ -23,7 +23,7 @@ from dipolar_md.parameters import parameter_file, parameter_names, read_toml
 from dipolar_md.study import execution
 from dipolar_md.study.aggregation import over_replicas, seed_systems, threshold_dipole
 from dipolar_md.study.execution import _Watch
-from dipolar_md.study.grid import ENVIRONMENT, Stopping
+from dipolar_md.study.grid import Stopping
 
 SETTINGS = {
     "n_clusters": 64,
@@ -132,7 +132,6 @@ def test_an_axis_reaches_the_recipe_and_nothing_else(toy_study):
     assert (recipe.n_clusters, recipe.dipole_D, recipe.temperature_K) == (100, 20.0, 300.0)
     own, scanned = (next(iter(r.bodies())) for r in (study.base, recipe))
     assert scanned.sites[0].sigma_nm == own.sites[0].sigma_nm  # never solved again
-    assert set(ENVIRONMENT) >= {"relative_permittivity"}
     drying = dm.load_study("drying")
     assert drying.recipe_of(drying.points()[-1]).stages[1].relative_permittivity == 3.0
 
@@ -190,14 +189,13 @@ def test_more_values_run_only_what_is_new(ran):
     assert before.items() <= after.items()  # nothing that was done was touched
     assert len(after) == len(before) * 6 / 4
     assert steps_of(second.path) == [STEPS] * 6
-    assert dm.run_study is execution.run_study
 
 
 def test_signac_opens_the_data(ran):
     import signac
 
     project = signac.get_project(ran[2].path)
-    jobs = project.find_jobs({"dipole_D": 43.42}, {"status": "done"})
+    jobs = project.find_jobs({"sp.dipole_D": 43.42, "doc.status": "done"})
     assert sorted(job.sp.replica for job in jobs) == [0, 1]
     for job in jobs:
         assert job.document.row.mean_chain_length >= 1
@@ -232,7 +230,7 @@ def test_a_failing_state_point_is_told_and_the_others_go_on(toy_study, tmp_path)
     assert status.points[id]["dipole_D"] == 200.0
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.validate)])
+@pytest.mark.parametrize("kills", [1, pytest.param(10, marks=pytest.mark.validate)])
 def test_killed_workers_lose_nothing(toy_study, tmp_path, kills):
     rng, left, done = random.Random(1), [kills], [0]
 
@@ -252,20 +250,19 @@ def test_killed_workers_lose_nothing(toy_study, tmp_path, kills):
 
 
 def test_two_at_once_and_a_killed_leader(toy_study, tmp_path):
-    path, out = write(toy_study(replicas=3), tmp_path / "toy.toml"), tmp_path / "out"
-    line = [sys.executable, "-m", "dipolar_md.cli", "study", "run", path, "--out", out]
-    line = [sys.executable, "-c", "from dipolar_md.cli import main; main()", *map(str, line[3:])]
+    path, out = write(toy_study(), tmp_path / "toy.toml"), tmp_path / "out"
+    main = [sys.executable, "-c", "from dipolar_md.cli import main; main()"]
+    line = [*main, "study", "run", path, "--out", out, "--workers=1"]
     leaders = [
-        subprocess.Popen([*line, "--workers=1"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        for _ in range(2)
+        subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for _ in range(2)
     ]
     limit = time.monotonic() + 60
     while not list(out.glob("workspace/*/run/trajectory.gsd")):
         assert time.monotonic() < limit
         time.sleep(0.05)
-    (workers,) = (
-        Path(f"/proc/{leaders[0].pid}/task/{leaders[0].pid}/children").read_text().split(),
-    )
+    children = Path(f"/proc/{leaders[0].pid}/task/{leaders[0].pid}/children")
+    workers = children.read_text(encoding="utf-8").split()
+    assert workers
     leaders[0].kill()
     said = [leader.communicate(timeout=60)[0].decode() for leader in leaders]
     assert leaders[1].returncode in (0, 130), said[1]
@@ -274,29 +271,23 @@ def test_two_at_once_and_a_killed_leader(toy_study, tmp_path):
         assert time.monotonic() < limit
         time.sleep(0.05)
     status = dm.run_study(path, out, workers=1)
-    assert status.counts == Counter(done=6)
-    assert steps_of(out) == [STEPS] * 6
+    assert status.counts == Counter(done=4)
+    assert steps_of(out) == [STEPS] * 4
 
 
-def test_a_job_that_keeps_killing_its_worker_is_left(toy_study, tmp_path, monkeypatch):
+def test_a_job_that_keeps_losing_its_worker_is_left(toy_study, tmp_path, monkeypatch):
     monkeypatch.setattr(execution, "MOST_DEATHS", 1)
-    seen = []
 
     def kill(part, states):
-        seen.append(states)
+        if states["running"]:
+            (worker,) = multiprocessing.active_children()
+            os.kill(worker.pid, signal.SIGKILL)
 
     study = toy_study(replicas=1, axes={"dipole_D": {"values": [20.0], "source": "x"}})
-    execution._prepare(study, make(tmp_path / "out"))
-    (id,) = dm.study_status(study, tmp_path / "out").states
-    execution._give_up(tmp_path / "out", id, -9)
-    status = dm.study_status(study, tmp_path / "out")
-    assert "died 1 times, last by signal 9" in status.errors[id]
-    assert dm.run_study(study, tmp_path / "out", workers=1).counts == Counter(done=1)
-
-
-def make(path):
-    path.mkdir()
-    return path
+    status = dm.run_study(study, tmp_path / "out", workers=1, progress=kill)
+    (error,) = status.errors.values()
+    assert "died 1 times, last by signal 9" in error
+    assert "repeat study run" in error
 
 
 # --- The stopping rule ----------------------------------------------------------------------------
@@ -385,7 +376,8 @@ def test_seed_systems_stand_at_the_same_coupling():
 def test_the_report_holds_every_job_once(ran, toy_study):
     axes = {"dipole_D": {"values": [20, 30.0, 43.42], "source": "a toy"}}
     report = dm.report_study(toy_study(axes=axes), ran[2].path)
-    rows = list(csv.DictReader((report.path / "results.csv").open()))
+    with (report.path / "results.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
     assert [(float(r["dipole_D"]), r["replica"]) for r in rows] == [
         (d, r) for d in (20.0, 30.0, 43.42) for r in "01"
     ]

@@ -64,12 +64,15 @@ def draw_dipole_scan(
             xytext=(-3, 0), textcoords="offset points", ha="right", va="top", fontsize=7,
             color=VERMILION,
         )  # fmt: skip
+    low, high = ax.get_xlim()
     for name, dipole in (marks or {}).items():
-        low, high = ax.get_xlim()
+        crowded = any(0 < other - dipole < 0.06 * (high - low) for other in (marks or {}).values())
         if low <= dipole <= high:
             ax.annotate(
                 name, (dipole, 0.45), xycoords=("data", "axes fraction"), rotation=90,
-                xytext=(2, 0), textcoords="offset points", fontsize=7, color=INK, va="bottom",
+                xytext=(-2 if crowded else 2, 0), textcoords="offset points",
+                fontsize=7, color=INK, va="bottom",
+                ha="right" if crowded else "left",
             )  # fmt: skip
             ax.axvline(dipole, color=INK, linewidth=0.5, linestyle=DASHES[3])
     plain_log_ticks(ax.yaxis)
@@ -130,6 +133,13 @@ def draw_phase_map(
     ax.set_ylim(below - 0.6 * (float(y.min()) - below), float(y.max()) * 1.1)
     ax.set_xlabel("dipole (D)")
     ax.set_ylabel("relative permittivity")
+    if systems:
+        ax.set_title(
+            "dots: own dipole at $\\varepsilon_r$ = 1; rings: same λ on this body",
+            fontsize=7,
+            loc="left",
+            y=-0.34,
+        )
     legend_above(ax, 2)
     return ax
 
