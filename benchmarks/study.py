@@ -24,8 +24,9 @@ SETTINGS = {
 def seconds(study: dm.Study, workers: int, chunk_ns: float, replicas: int) -> float:
     """Return the wall time from the first job's end to the last's, workers being up."""
     settings = SETTINGS | {"stages.solution.time_ns": chunk_ns}
-    study = study.model_copy(
-        update={
+    study = dm.Study.model_validate(
+        study.model_dump()
+        | {
             "settings": settings,
             "sources": dict.fromkeys(settings, "benchmark"),
             "replicas": replicas,
@@ -47,7 +48,7 @@ def seconds(study: dm.Study, workers: int, chunk_ns: float, replicas: int) -> fl
 
 if __name__ == "__main__":
     workers = int(sys.argv[1]) if len(sys.argv) > 1 else len(os.sched_getaffinity(0))
-    demo = dm.load_study("demo").model_copy(update={"axes": dm.load_study("demo").axes})
+    demo = dm.load_study("demo")
     one, several = (seconds(demo, n, 10.0, 4) for n in (1, workers))
     print(f"a job by 1 worker: {one:.2f} s; by {workers}: {several:.2f} s")
     print(f"parallel efficiency on {workers} cores: {one / several / workers:.2f}")

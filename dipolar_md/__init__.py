@@ -61,12 +61,10 @@ _NAMES = {
     "model.system": ("System", "chain", "lattice", "pair", "random_gas", "ring"),
     "report": (
         "Analysis",
-        "StudyReport",
         "analyze",
         "draw_bodies",
         "draw_outlook",
         "draw_phase_estimate",
-        "report_study",
         "write_cluster",
     ),
     "simulation.assembly": ("Progress", "Run", "assemble"),
@@ -75,6 +73,7 @@ _NAMES = {
     "simulation.recipe": ("Recipe", "load_recipe"),
     "study.execution": ("StudyStatus", "run_study", "study_status"),
     "study.grid": ("Study", "estimate", "load_study"),
+    "study_report": ("StudyReport", "report_study"),
     "tem": ("compare_run", "image_run", "measure_image"),
     "trajectory": ("Frame", "Trajectory"),
 }
@@ -156,12 +155,10 @@ if TYPE_CHECKING:
     from dipolar_md.model.system import random_gas as random_gas
     from dipolar_md.model.system import ring as ring
     from dipolar_md.report import Analysis as Analysis
-    from dipolar_md.report import StudyReport as StudyReport
     from dipolar_md.report import analyze as analyze
     from dipolar_md.report import draw_bodies as draw_bodies
     from dipolar_md.report import draw_outlook as draw_outlook
     from dipolar_md.report import draw_phase_estimate as draw_phase_estimate
-    from dipolar_md.report import report_study as report_study
     from dipolar_md.report import write_cluster as write_cluster
     from dipolar_md.simulation.assembly import Progress as Progress
     from dipolar_md.simulation.assembly import Run as Run
@@ -176,6 +173,8 @@ if TYPE_CHECKING:
     from dipolar_md.study.grid import Study as Study
     from dipolar_md.study.grid import estimate as estimate
     from dipolar_md.study.grid import load_study as load_study
+    from dipolar_md.study_report import StudyReport as StudyReport
+    from dipolar_md.study_report import report_study as report_study
     from dipolar_md.tem import compare_run as compare_run
     from dipolar_md.tem import image_run as image_run
     from dipolar_md.tem import measure_image as measure_image

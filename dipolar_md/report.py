@@ -1,4 +1,4 @@
-"""What a run or a study leaves for people: `summary.json`, tables and figures."""
+"""What a run leaves for people: `summary.json`, `chains.csv` and figures."""
 
 import csv
 import io
@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from dipolar_md.analysis.chains import find_chains
 from dipolar_md.analysis.growth import Growth, growth
+from dipolar_md.analysis.handedness import Handedness, fold, handedness
 from dipolar_md.analysis.nanowires import (
     ChainRow,
     NanowireStatistics,
@@ -21,26 +23,10 @@ from dipolar_md.analysis.nanowires import (
 from dipolar_md.analysis.reference import Comparison, Reference, compare, load_reference
 from dipolar_md.errors import InputError, RunDirectoryError
 from dipolar_md.model.body import Body, coarse_grain
-from dipolar_md.model.cluster import Cluster, load_cluster
-from dipolar_md.model.outlook import (
-    Outlook,
-    chain_onset_dipole,
-    expected_mean_length,
-    phase_estimate,
-)
+from dipolar_md.model.cluster import Cluster
+from dipolar_md.model.contacts import contact_surface
+from dipolar_md.model.outlook import Outlook, expected_mean_length, phase_estimate
 from dipolar_md.simulation.assembly import Run, write_file
-from dipolar_md.study.aggregation import (
-    THRESHOLD_LENGTH,
-    StatePointMean,
-    Threshold,
-    dipole_series,
-    over_replicas,
-    seed_systems,
-    study_rows,
-    thresholds,
-    to_csv,
-)
-from dipolar_md.study.grid import Study, load_study, said
 from dipolar_md.trajectory import Frame
 from dipolar_md.units import REFERENCE_TEMPERATURE_K
 
@@ -53,6 +39,7 @@ class Analysis(NamedTuple):
     expected_mean_length: float | None
     summary: dict[str, Any]
     figures: tuple[Path, ...]
+    handedness: Handedness | None
 
 
 def analyze(
@@ -88,6 +75,9 @@ def analyze(
         )
     if expected is not None and not math.isfinite(expected):
         expected = None
+    first, last_ns = statistics.window_ns
+    inside_window = [f for f in trajectory if first <= f.time_ns <= last_ns] if _rings(last) else []
+    turns = handedness(inside_window) if inside_window else None
     summary: dict[str, Any] = {
         **statistics.summary(),
         "engine": run.manifest["sessions"][-1]["engine"],
@@ -96,6 +86,7 @@ def analyze(
         "times": run.manifest.get("times"),
         "expected_mean_chain_length": expected,
         "pair_energy_minimum": energy_minimum(statistics.reduced_energies),
+        "handedness": _turns_summary(turns) if turns else None,
         "reference": comparison.summary() if comparison else None,
     }
     if summary["times"] != "physical friction":  # a life in ns would be taken for a physical one
@@ -110,7 +101,29 @@ def analyze(
         figures = _draw(run, last, statistics, growth(trajectory), expected, band)
     except OSError as error:
         raise RunDirectoryError(f"{run.path}: can't be written: {error}") from error
-    return Analysis(statistics, comparison, expected, summary, figures)
+    return Analysis(statistics, comparison, expected, summary, figures, turns)
+
+
+def _rings(frame: Frame) -> bool:
+    return any(fold(body) > 1 for body in frame.system.bodies)
+
+
+def _turns_summary(turns: Handedness) -> dict[str, Any]:
+    """Return handedness as `summary.json` has it."""
+    found: dict[str, Any] = {
+        "alternation": turns.alternation.value if turns.alternation else None,
+        "alternation_err": turns.alternation.error if turns.alternation else None,
+        "random_alternation": turns.random_alternation,
+    }
+    for kind, twist in turns.twists.items():
+        found[kind] = {
+            "n_bonds": twist.n_bonds,
+            "mean_twist_deg": twist.mean_deg,
+            "twist_order": twist.order,
+            "sine": twist.sine.value,
+            "sine_err": twist.sine.error,
+        }
+    return found
 
 
 def _spacing_band(reference: Reference | None) -> tuple[float, float] | None:
@@ -194,166 +207,6 @@ def _draw(
     return tuple(paths)
 
 
-class StudyReport(NamedTuple):
-    """What `report_study` found and where it was written."""
-
-    path: Path
-    axes: list[str]
-    means: list[StatePointMean]
-    thresholds: list[Threshold]
-    files: tuple[Path, ...]
-
-
-def report_study(study: Study | str | Path, out: str | Path | None = None) -> StudyReport:
-    """Gather the finished jobs of a study; write `results.csv`, `thresholds.csv` and figures.
-
-    Args:
-        study: shipped name, file, or `Study`.
-        out: its directory, default `studies/NAME`.
-
-    Raises:
-        InputError: unknown study, or no job finished yet.
-        RunDirectoryError: the directory holds something else, or can't be written.
-    """
-    study = study if isinstance(study, Study) else load_study(study)
-    path = Path(out) if out is not None else Path("studies") / study.name
-    rows, axes = study_rows(study, path), list(study.axes)
-    means = over_replicas(rows, axes)
-    found = thresholds(means, axes)
-    table: list[dict[str, Any]] = [
-        {
-            **one.series,
-            "criterion": one.criterion,
-            "mean_length": THRESHOLD_LENGTH,
-            "threshold_dipole_D": one.dipole_D.value if one.dipole_D else None,
-            "threshold_dipole_D_err": one.dipole_D.error if one.dipole_D else None,
-            "above_D": one.low_D,
-            "below_D": one.high_D,
-        }
-        for one in found
-    ]
-    try:
-        (path / "figures").mkdir(exist_ok=True)
-        write_file(path / "results.csv", to_csv(rows))
-        if table:
-            write_file(path / "thresholds.csv", to_csv(table))
-    except OSError as error:
-        raise RunDirectoryError(f"{path}: can't be written: {error}") from error
-    tables = [path / "results.csv", *([path / "thresholds.csv"] if table else [])]
-    drawn = _draw_study(path / "figures", means, axes, found)
-    return StudyReport(path, axes, means, found, (*tables, *drawn))
-
-
-def _draw_study(
-    folder: Path, means: list[StatePointMean], axes: list[str], found: list[Threshold]
-) -> list[Path]:
-    """Draw what the axes allow: the dipole scan, the phase map, and the collapse on λ."""
-    from dipolar_md import plots
-
-    series = [(said(values), members) for values, members in dipole_series(means, axes)]
-    series = [
-        (label.replace("relative_permittivity", r"$\varepsilon_r$") or "simulation", members)
-        for label, members in series
-        if len(members) > 1
-    ]
-    first = means[0].row
-    alike = len({mean.row["cluster"] for mean in means}) == 1
-    marks = seed_systems(_body_of(first)) if alike else []
-    paths = []
-    if series:
-        shown = series[:7]
-        scan = {
-            label: (
-                [m.row["dipole_D"] for m in members],
-                [m.length.value for m in members],
-                [m.length.error or 0.0 for m in members],
-            )
-            for label, members in shown
-        }
-        theory = {label: _expected(members) for label, members in shown}
-        onset = found[0].dipole_D
-        paths.append(
-            _drawn(
-                lambda ax: plots.draw_dipole_scan(
-                    ax,
-                    scan,
-                    theory,
-                    (onset.value, onset.error or 0.0) if onset else None,
-                    THRESHOLD_LENGTH,
-                    {mark.name: mark.dipole_D for mark in marks},
-                ),
-                folder / "length_against_dipole.png",
-            )
-        )
-    x = [mean.row["dipole_D"] for mean in means]
-    y = [mean.row["relative_permittivity"] for mean in means]
-    if len(set(x)) > 1 and len(set(y)) > 1:
-        length = [mean.length.value for mean in means]
-        onsets = [(_onset_D(first, eps), eps) for eps in np.linspace(min(y), max(y), 25).tolist()]
-        paths.append(
-            _drawn(
-                lambda ax: plots.draw_phase_map(
-                    ax,
-                    x,
-                    y,
-                    length,
-                    ([d for d, _ in onsets], [eps for _, eps in onsets]),
-                    THRESHOLD_LENGTH,
-                    marks,
-                ),
-                folder / "phase_map.png",
-            )
-        )
-    by_concentration: dict[float, list[StatePointMean]] = {}
-    for mean in means:
-        key = float(f"{mean.row['concentration_mM']:.3g}")
-        by_concentration.setdefault(key, []).append(mean)
-    strongest = max(1.0, *(mean.row["lambda_contact"] for mean in means))
-    estimate = phase_estimate(_body_of(first), 1.05 * strongest)
-    points = {
-        f"{c:g} mM": (
-            [m.row["lambda_contact"] for m in members],
-            [m.length.value for m in members],
-            [m.length.error or 0.0 for m in members],
-        )
-        for c, members in sorted(by_concentration.items())
-    }
-    curves = {
-        f"theory, {c:g} mM": (
-            estimate.coupling,
-            [np.interp(c, estimate.concentration_mM, row) for row in estimate.mean_length],
-        )
-        for c in sorted(by_concentration)[:5]
-    }
-    paths.append(
-        _drawn(lambda ax: plots.draw_collapse(ax, points, curves), folder / "collapse.png")
-    )
-    return paths
-
-
-def _body_of(row: dict[str, Any]) -> Body:
-    """Return the sphere behind a row: the cluster's own, with σ solved for its own dipole."""
-    return coarse_grain(load_cluster(row["cluster"].split(" + ")[0]))
-
-
-def _expected(members: list[StatePointMean]) -> tuple[list[float], list[float]]:
-    """Return dipoles over the range of a series, and the mean lengths that theory expects."""
-    row, ends = members[0].row, [m.row["dipole_D"] for m in members]
-    cluster = load_cluster(row["cluster"].split(" + ")[0])
-    dipoles = np.linspace(min(ends), max(ends), 30).tolist()
-    environment = [row[k] for k in ("relative_permittivity", "temperature_K", "concentration_mM")]
-    lengths = [
-        expected_mean_length(coarse_grain(cluster, dipole_D=d), *environment) for d in dipoles
-    ]
-    return dipoles, lengths
-
-
-def _onset_D(row: dict[str, Any], relative_permittivity: float) -> float:
-    return chain_onset_dipole(
-        _body_of(row), relative_permittivity, row["temperature_K"], row["concentration_mM"]
-    )
-
-
 def draw_outlook(outlook: Outlook, path: Path) -> Path:
     """Draw expected mean length against concentration in each medium; return the PNG's path.
 
@@ -372,7 +225,7 @@ def draw_outlook(outlook: Outlook, path: Path) -> Path:
     }
     from dipolar_md import plots
 
-    return _drawn(lambda ax: plots.draw_expectation(ax, concentrations, curves), path)
+    return drawn(lambda ax: plots.draw_expectation(ax, concentrations, curves), path)
 
 
 def draw_phase_estimate(outlook: Outlook, path: Path) -> Path:
@@ -387,7 +240,7 @@ def draw_phase_estimate(outlook: Outlook, path: Path) -> Path:
     by_contact = [contact.coupling for contact in outlook.contacts]
     most = min(100.0, max(12.0, 1.1 * max(*points.values(), *by_contact)))
     estimate = phase_estimate(outlook.body, most)
-    return _drawn(
+    return drawn(
         lambda ax: plots.draw_phase_estimate(
             ax, *estimate, points, outlook.concentration_mM, (min(by_contact), max(by_contact))
         ),
@@ -401,21 +254,42 @@ def draw_bodies(cluster: Cluster, folder: Path) -> list[Path]:
     Raises:
         RunDirectoryError: a file can't be written.
     """
+    hands = ("R", "S") if cluster.handedness == "racemic" else (None,)
+    bodies = [
+        coarse_grain(cluster, "janus", "charges", handedness=hand)
+        for hand in (hands if cluster.janus is not None else ())
+    ]
+    return [_draw_body(body, folder / f"{body.name}-body.png") for body in bodies]
+
+
+def _draw_body(body: Body, path: Path) -> Path:
+    """Draw the sites of a body and its contact surface."""
     from dipolar_md import plots
 
-    hands = ("R", "S") if cluster.handedness == "racemic" else (None,)
-    paths = []
-    for hand in hands if cluster.janus is not None else ():
-        body = coarse_grain(cluster, "janus", "charges", handedness=hand)
+    azimuth, polar = np.arange(0.0, 361.0, 3.0), np.arange(0.0, 181.0, 3.0)
+    surface = contact_surface(body, _directions(*np.meshgrid(azimuth, polar)))
+    around = _directions(0.0, np.arange(0.0, 361.0))
+    outline = (contact_surface(body, around)[:, None] * around)[:, [0, 2]]
 
-        def draw(axes: Any, body: Body = body) -> object:
-            return plots.draw_body(axes[0], axes[1], body)
+    def draw(axes: Any) -> object:
+        columns = ("position_nm", "sigma_nm", "charge_e")
+        x, sigma, charges = ([getattr(site, key) for site in body.sites] for key in columns)
+        plots.draw_sites(axes[0], x, sigma, charges, outline)
+        axes[0].set_title(f"{body.name}, {body.handedness}")
+        return plots.draw_contact_surface(axes[1], azimuth, polar, surface)
 
-        paths.append(_drawn(draw, folder / f"{body.name}-body.png", panels=2))
-    return paths
+    return drawn(draw, path, panels=2)
 
 
-def _drawn(draw: Callable[[Any], object], path: Path, panels: int = 1) -> Path:
+def _directions(azimuth_deg: ArrayLike, polar_deg: ArrayLike) -> NDArray[np.float64]:
+    """Return unit vectors (..., 3) of azimuth and polar angle, degrees."""
+    phi, theta = np.radians(azimuth_deg), np.radians(polar_deg)
+    return np.stack(
+        [np.sin(theta) * np.cos(phi), np.sin(theta) * np.sin(phi), np.cos(theta) + 0 * phi], axis=-1
+    )
+
+
+def drawn(draw: Callable[[Any], object], path: Path, panels: int = 1) -> Path:
     """Write the picture of one panel or of several side by side; return its path."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure

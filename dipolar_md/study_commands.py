@@ -11,9 +11,9 @@ import typer
 from dipolar_md.terminal import err, escaped, out, plus_minus, table_of
 
 if TYPE_CHECKING:
-    from dipolar_md.report import StudyReport
     from dipolar_md.study.execution import StudyStatus
     from dipolar_md.study.grid import Study
+    from dipolar_md.study_report import StudyReport
 
 study = typer.Typer(
     help="Run one recipe at many dipoles, solvents or temperatures; map where wires form.",

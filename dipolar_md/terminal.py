@@ -140,7 +140,7 @@ def print_preflight(recipe: Any) -> None:
         recipe.title, "stage", "ns", "steps", "mM", "ε_r", "T / K", "box / nm", "λ", "expected n̄"
     )
     for stage in preflight(recipe):
-        t, eps, c = stage.environment[:3]
+        t, eps, c, film, _ = stage.environment
         table.add_row(
             escaped(stage.name),
             f"{stage.steps * recipe.time_step_ps / 1000:g}",
@@ -148,7 +148,7 @@ def print_preflight(recipe: Any) -> None:
             f"{c:g}",
             f"{eps:g}",
             f"{t:g}",
-            f"{stage.box_nm:.1f}",
+            f"{stage.box_nm:.1f}" + (f" × {film:g}" if film else ""),
             f"{stage.coupling:.2f}",
             f"{stage.expected_mean_length:.3g}",
         )
@@ -277,6 +277,8 @@ def print_analysis(run: "Run", analysis: "Analysis") -> None:
         ("chains wrap the periodic box", "yes" if s.percolating else "no"),
     ):
         table.add_row(name, value)
+    for name, value in _handedness_rows(analysis):
+        table.add_row(name, value)
     out.print(table)
     number = s.independent_samples["mean_chain_length"]
     frames = f"the mean chain length has {number:.0f} independent samples in {s.n_frames} frames"
@@ -288,6 +290,18 @@ def print_analysis(run: "Run", analysis: "Analysis") -> None:
     manifest = run.manifest
     out.print(f"Dipole sum: {manifest['electrostatics']}. Times: {manifest['times']}.")
     out.print(f"Written to {escaped(str(run.path))}: summary.json, chains.csv, figures/*.png")
+
+
+def _handedness_rows(analysis: "Analysis") -> Iterator[tuple[str, str]]:
+    """Yield what is known of handedness along the chains."""
+    turns = analysis.handedness
+    if turns is None:
+        return
+    if turns.alternation is not None:
+        yield "bonds that join R and S", plus_minus(_percent(turns.alternation), "%")
+        yield "  in a random order", f"{100 * (turns.random_alternation or 0):.1f} %"
+    for kind, twist in turns.twists.items():
+        yield f"helicity ⟨sin nθ⟩ of {kind} bonds", plus_minus(twist.sine)
 
 
 def print_verification(title: str, n: int, found: "Verification") -> None:

@@ -26,7 +26,7 @@ LEVELS = {  # an import leads to the same wing or to a lower level; sideways is 
     **dict.fromkeys(("simulation", "analysis"), 4),
     **dict.fromkeys(("study", "plots"), 5),
     **dict.fromkeys(("report", "tem"), 6),
-    "terminal": 7,
+    **dict.fromkeys(("terminal", "study_report"), 7),
     **dict.fromkeys(("cli", "study_commands"), 8),
 }
 FOREIGN = {  # who may import what is nobody else's business

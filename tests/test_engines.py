@@ -285,9 +285,13 @@ def test_what_an_engine_cannot_do_is_refused_before_anything_starts(engine):
     with pytest.raises(dm.UnsupportedError, match="tilted"):
         chosen.evaluate(tilted, dm.Interactions(298.15, 1.0, cutoff_nm=5.0))
     here = dm.Environment(298.15, 1.0, gas.concentration_mM)
-    stage = dm.Stage("s", 10, 0.8, here, here, integrator="nose-hoover")
-    with pytest.raises(dm.UnsupportedError, match="nose-hoover"):
+    stage = dm.Stage("s", 10, 0.8, here, here, 0.413, integrator="verlet")
+    with pytest.raises(dm.UnsupportedError, match="verlet"):
         chosen.run(gas, dm.Interactions(298.15, 1.0, cutoff_nm=5.0), stage, lambda report: True)
+    brownian = replace(stage, integrator="brownian")
+    if engine == "lammps":
+        with pytest.raises(dm.UnsupportedError, match=r"Brownian dynamics; engine 'hoomd' can"):
+            chosen.run(gas, dm.Interactions(298.15, 1.0, cutoff_nm=5.0), brownian, lambda r: True)
     denser = replace(stage, integrator="langevin", end=here._replace(concentration_mM=5000.0))
     with pytest.raises(dm.InputError, match="box too small"):
         chosen.run(gas, dm.Interactions(298.15, 1.0, cutoff_nm=5.0), denser, lambda report: True)

@@ -394,7 +394,7 @@ def test_the_report_holds_every_job_once(ran, toy_study):
 
 
 def test_a_map_is_drawn_where_there_are_two_axes(ran, toy_study, monkeypatch):
-    from dipolar_md import report
+    from dipolar_md import study_report
 
     axes = {"dipole_D": {"values": [20, 30.0, 43.42], "source": "a toy"}}
     found = dm.report_study(toy_study(axes=axes), ran[2].path)
@@ -403,7 +403,7 @@ def test_a_map_is_drawn_where_there_are_two_axes(ran, toy_study, monkeypatch):
         for mean in found.means
         for eps in (1.0, 2.0)
     ]
-    paths = report._draw_study(
+    paths = study_report._draw_study(
         ran[2].path / "figures", means, ["dipole_D", "relative_permittivity"], found.thresholds
     )
     assert "phase_map.png" in {path.name for path in paths}

@@ -13,7 +13,7 @@ import rowan
 from numpy.typing import NDArray
 
 from dipolar_md.analysis.chains import DEFAULT_CRITERION, ChainGraph, find_chains
-from dipolar_md.analysis.nanowires import Estimate, block_estimate
+from dipolar_md.analysis.timeseries import Estimate, block_estimate
 from dipolar_md.model.body import Body
 from dipolar_md.model.system import System, wrap
 from dipolar_md.trajectory import Frame

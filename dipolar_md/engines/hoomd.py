@@ -34,7 +34,7 @@ from dipolar_md.engines import (
     scaled_box,
 )
 from dipolar_md.engines.capabilities import check_stage, check_system
-from dipolar_md.engines.ewald import Mesh, plan, record
+from dipolar_md.engines.ewald import Mesh, plan, record, trial_steps
 from dipolar_md.errors import BlowUpError, InputError, UnsupportedError
 from dipolar_md.model.body import Body
 from dipolar_md.model.interactions import Interactions, kinds_of_sites, site_kinds
@@ -157,9 +157,9 @@ class HoomdEngine:
         def seconds(mesh: Mesh) -> float:
             skin = 0.1 * mesh.cutoff_nm(densest)
             model = self._started(densest, interactions, still, 0, skin, mesh)
-            model.simulation.run(10)
+            model.simulation.run(1)
             begin = time.perf_counter()
-            model.simulation.run(_TRIAL_STEPS)
+            model.simulation.run(trial_steps(len(system)))
             return time.perf_counter() - begin
 
         still = replace(stage, time_step_ps=1e-6)

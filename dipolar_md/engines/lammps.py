@@ -29,8 +29,8 @@ from dipolar_md.engines import (
     version_of,
 )
 from dipolar_md.engines.capabilities import check_stage, check_system
-from dipolar_md.engines.ewald import Mesh, plan, record
-from dipolar_md.engines.lammps_model import SLAB, Model, gathered_atoms
+from dipolar_md.engines.ewald import Mesh, plan, record, trial_steps
+from dipolar_md.engines.lammps_model import Model, gathered_atoms, mesh_points
 from dipolar_md.engines.ranks import run_on_ranks
 from dipolar_md.errors import BlowUpError, EngineMissingError, UnsupportedError
 from dipolar_md.model.interactions import Interactions
@@ -119,10 +119,12 @@ class LammpsEngine:
         with _instance(self.threads) as lmp:
             model = Model(lmp, system, interactions, 0.1, mesh)
             if mesh is None:
-                lmp.command("compute per_site all pe/atom pair fix")
+                lmp.command("compute per_site all pe/atom pair")
             lmp.command("run 0 post no")
             count = len(system.site_owners)
-            sites = np.zeros(count) if mesh else gathered_atoms(lmp, "c_per_site", count, 1)[:, 0]
+            sites = np.zeros(count)
+            if mesh is None:
+                sites = gathered_atoms(lmp, "c_per_site", count, 1)[:, 0] + model.outer_energies()
             return gathered(
                 system,
                 model.energies(),
@@ -195,15 +197,15 @@ class LammpsEngine:
         def seconds(mesh: Mesh) -> float:
             with _instance(self.threads) as lmp:
                 Model(lmp, densest, interactions, 0.1 * mesh.cutoff_nm(densest), mesh)
-                lmp.command("run 2 post no")  # nothing moves: no integrator
+                lmp.command("run 1 post no")  # nothing moves: no integrator
                 begin = time.perf_counter()
-                lmp.command("run 20 pre no post no")
+                lmp.command(f"run {trial_steps(len(system))} pre no post no")
                 return time.perf_counter() - begin
 
         found = plan(densest, interactions, lambda s, m: self.evaluate(s, interactions, m), seconds)
         mesh: Mesh
         mesh, errors = self.agree(found)
-        points = mesh.points(densest, SLAB if densest.thickness_nm else 1.0)
+        points = mesh_points(mesh, densest)
         self.settings.ewald[stage.name] = record(mesh, errors, densest, points)
         return mesh
 

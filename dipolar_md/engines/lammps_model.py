@@ -27,13 +27,13 @@ from scipy.special import erf
 from dipolar_md.engines import Environment, Floats, Stage, named_energies, scaled_box
 from dipolar_md.engines.ewald import Mesh
 from dipolar_md.errors import BlowUpError
+from dipolar_md.model.contacts import site_energies
 from dipolar_md.model.interactions import Interactions, kinds_of_sites
 from dipolar_md.model.system import System, align_z, wrap
 from dipolar_md.units import KE, thermal_energy
 
 _CHARGE_UNIT = math.sqrt(KE)
-SLAB = 3.0
-"""Height of a film's mesh, in heights of its box."""
+_SLAB = 3.0, 1.5  # empty height above a film's mesh: least heights of its box, and of its edge
 
 
 class Model:
@@ -64,10 +64,7 @@ class Model:
     @property
     def _half(self) -> Floats:
         """(3,) half edges of the box (nm); in z just beyond the walls of a film."""
-        half = self.system.box[:3] / 2
-        if self.system.thickness_nm is not None:
-            half[2] = self.system.thickness_nm / 2 + 0.5
-        return np.asarray(half)
+        return _half_edges(self.system)
 
     def _create_sites(self) -> None:
         lmp, system = self.lmp, self.system
@@ -171,14 +168,13 @@ class Model:
         system = self.system
         film = system.thickness_nm is not None
         alpha = mesh.alpha_per_nm(system)
-        boxed = replace(system, box=np.append(2 * self._half, np.zeros(3)))
-        x, y, z = mesh.points(boxed, SLAB if film else 1.0)
+        x, y, z = mesh_points(mesh, system)
         charged = any(body.has_charges for body in system.bodies)
         self.lmp.commands_list(
             [
                 f"kspace_style pppm{'' if charged else '/dipole'} 1e-4",
                 f"kspace_modify mesh {x} {y} {z} order {mesh.order} gewald {alpha:.17g}",
-                *([f"kspace_modify slab {SLAB}"] if film else []),
+                *([f"kspace_modify slab {_slab(system):.17g}"] if film else []),
                 "compute mesh all pe kspace",
             ]
         )
@@ -263,6 +259,22 @@ class Model:
             field=float(self.lmp.extract_fix("field", 0, 0)) if self._field else 0.0,
         )
 
+    def outer_energies(self) -> Floats:
+        """Return the energy (M,) of every site in walls and field: LAMMPS has only their sums."""
+        system, n = self.system, len(self.system)
+        owners = system.site_owners
+        energies = np.zeros(len(owners))
+        energies[:n] = -(system.dipoles @ self.interactions.field_kJ_mol_e_nm)
+        if system.thickness_nm is not None:
+            kinds = kinds_of_sites(system.bodies)
+            of_site = [kinds[kind][0] for kind in system.types]
+            of_site += [kind for body in system.types for kind in kinds[body][1:]]
+            sigma, epsilon, _ = (v[of_site] for v in self.interactions.wall_table(system.bodies))
+            z = (system.positions[owners] + system.site_arms)[:, 2]
+            for gap in (system.thickness_nm / 2 - z, system.thickness_nm / 2 + z):
+                energies += site_energies(gap, sigma, epsilon, np.zeros(len(z), dtype=bool))
+        return energies
+
     def _within(self) -> float:
         """Return what the mesh counts between the charges of the same body (kJ/mol)."""
         if self.mesh is None:
@@ -309,6 +321,30 @@ class Model:
         found = int(self.lmp.get_thermo("atoms"))
         if found != count:
             raise BlowUpError(f"{count - found} of {count} sites were lost")
+
+
+def mesh_points(mesh: Mesh, system: System) -> tuple[int, int, int]:
+    """Return the mesh points along each edge of LAMMPS' box, with the empty height of a film."""
+    boxed = replace(system, box=np.append(2 * _half_edges(system), np.zeros(3)))
+    return mesh.points(boxed, _slab(system))
+
+
+def _half_edges(system: System) -> Floats:
+    half = system.box[:3] / 2
+    if system.thickness_nm is not None:
+        half[2] = system.thickness_nm / 2 + 0.5
+    return np.asarray(half)
+
+
+def _slab(system: System) -> float:
+    """Return the height of the mesh in heights of the box: 1 in bulk.
+
+    Images of a film along z act through what its edge L lets them see, exp(-2π gap/L).
+    """
+    if system.thickness_nm is None:
+        return 1.0
+    height, edge = 2 * float(_half_edges(system)[2]), float(system.box[:2].max())
+    return max(_SLAB[0], 1 + _SLAB[1] * edge / height)
 
 
 def _seed(stage: Stage, step: int) -> int:

@@ -414,7 +414,9 @@ def align_z(directions: ArrayLike) -> Floats:
     """Return the quaternions (..., 4) of the shortest rotations that turn +z to `directions`."""
     x, y, z = np.moveaxis(np.asarray(directions, dtype=np.float64), -1, 0)
     length = np.sqrt(x**2 + y**2 + z**2)
-    q = np.stack([length + z, -y, x, np.zeros_like(z)], axis=-1)
+    # length + z, without cancellation where the direction points almost straight down
+    up = np.where(z < 0, (x**2 + y**2) / (length + np.abs(z)), length + z)
+    q = np.stack([up, -y, x, np.zeros_like(z)], axis=-1)
     q[np.linalg.norm(q, axis=-1) < 1e-12 * length] = [0.0, 1.0, 0.0, 0.0]  # straight down
     return np.asarray(q / np.linalg.norm(q, axis=-1, keepdims=True))
 

@@ -9,7 +9,7 @@ saves it, at the width of a journal's column:
         figure.savefig("spacing.png")
 """
 
-from dipolar_md.plots.body import draw_body
+from dipolar_md.plots.body import draw_contact_surface, draw_sites
 from dipolar_md.plots.measured import (
     draw_comparison,
     draw_growth_law,
@@ -35,6 +35,7 @@ __all__ = [
     "draw_body",
     "draw_collapse",
     "draw_comparison",
+    "draw_contact_surface",
     "draw_dipole_scan",
     "draw_expectation",
     "draw_film",
@@ -47,6 +48,7 @@ __all__ = [
     "draw_phase_estimate",
     "draw_phase_map",
     "draw_scattering",
+    "draw_sites",
     "draw_spacing",
     "draw_tangents",
 ]

@@ -1,84 +1,79 @@
 """Draws a body: its sites from the side, and how far out a neighbour's bead touches it."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Circle
+from numpy.typing import ArrayLike
 
-from dipolar_md.model.body import Body, Site
-from dipolar_md.model.contacts import contact_surface
 from dipolar_md.plots.style import GREEN, INK, ORANGE
 
 _CORE = "#BBBBBB"
 
 
-def draw_body(side: Axes, surface: Axes, body: Body) -> Sequence[Axes]:
-    """Draw a body from the side, and its contact surface over all directions.
-
-    The surface is that of `contact_surface`: distance from the centre at which a bead like the
-    body's smallest steric site has the energy ε.
+def draw_sites(
+    ax: Axes,
+    positions_nm: ArrayLike,
+    diameters_nm: ArrayLike,
+    charges_e: ArrayLike,
+    outline_nm: ArrayLike,
+) -> Axes:
+    """Draw the sites of a body seen along y, its dipole along z.
 
     Args:
-        side: sites as circles of diameter σ, those in front last; outline of the contact surface
-            in the plane of the picture; the dipole as an arrow; charges as + and -.
-        surface: contact distance (nm) against azimuth and polar angle.
-        body: with its dipole along z.
+        ax: where to draw.
+        positions_nm: (S, 3) body-frame positions; off-axis sites are gold above, green below.
+        diameters_nm: (S,) σ; 0 for a site without steric term.
+        charges_e: (S,) charges, marked by their sign.
+        outline_nm: (K, 2) x and z of the contact surface in the plane of the picture.
     """
-    for site in sorted(body.sites, key=lambda s: -s.position_nm[1]):
-        if site.sigma_nm:
-            x, _, z = site.position_nm
-            side.add_patch(
+    x = np.asarray(positions_nm, dtype=np.float64)
+    sigma, charges = np.asarray(diameters_nm), np.asarray(charges_e)
+    outline = np.asarray(outline_nm)
+    for i in np.argsort(-x[:, 1]):  # those in front last
+        if sigma[i]:
+            off_axis = np.hypot(x[i, 0], x[i, 1]) > 1e-9
+            colour = _CORE if not off_axis else ORANGE if x[i, 2] > 0 else GREEN
+            ax.add_patch(
                 Circle(
-                    (x, z),
-                    site.sigma_nm / 2,
-                    facecolor=_colour(site),
+                    (x[i, 0], x[i, 2]),
+                    sigma[i] / 2,
+                    facecolor=colour,
                     edgecolor=INK,
                     linewidth=0.6,
                     alpha=0.75,
                 )
             )
-        if site.charge_e:
-            sign = "+" if site.charge_e > 0 else "−"
-            side.text(-0.12, site.position_nm[2], sign, ha="center", va="center")
-    around = np.linspace(0, 2 * np.pi, 361)
-    flat = np.stack([np.sin(around), np.zeros_like(around), np.cos(around)], axis=1)
-    outline = contact_surface(body, flat)[:, None] * flat
-    side.plot(outline[:, 0], outline[:, 2], color=INK, linestyle="--", linewidth=0.8)
-    half = 0.25 * body.axial_contact_nm
-    side.annotate(
-        "",
-        (0, half),
-        (0, -half),
-        arrowprops={"arrowstyle": "-|>", "color": INK, "linewidth": 1.2},
-    )
+        if charges[i]:
+            sign = "+" if charges[i] > 0 else "−"
+            ax.text(x[i, 0] - 0.12, x[i, 2], sign, ha="center", va="center")
+    ax.plot(outline[:, 0], outline[:, 1], color=INK, linestyle="--", linewidth=0.8)
+    half = 0.3 * float(np.abs(outline).max())
+    arrow = {"arrowstyle": "-|>", "color": INK, "linewidth": 1.2}
+    ax.annotate("", (0, half), (0, -half), arrowprops=arrow)
     reach = 1.05 * float(np.abs(outline).max())
-    side.set(xlim=(-reach, reach), ylim=(-reach, reach), xlabel="x / nm", ylabel="z / nm")
-    side.set_aspect("equal")
-    side.set_title(f"{body.name}, {body.handedness}")
+    ax.set(xlim=(-reach, reach), ylim=(-reach, reach), xlabel="x / nm", ylabel="z / nm")
+    ax.set_aspect("equal")
+    return ax
 
-    azimuth, polar = np.arange(0.0, 361.0, 3.0), np.arange(0.0, 181.0, 3.0)
-    phi, theta = np.radians(np.meshgrid(azimuth, polar))
-    directions = np.stack(
-        [np.sin(theta) * np.cos(phi), np.sin(theta) * np.sin(phi), np.cos(theta)], axis=-1
-    )
-    image = surface.pcolormesh(
-        azimuth, polar, contact_surface(body, directions), shading="nearest", rasterized=True
-    )
-    surface.invert_yaxis()
-    surface.set(
+
+def draw_contact_surface(
+    ax: Axes, azimuth_deg: ArrayLike, polar_deg: ArrayLike, distance_nm: ArrayLike
+) -> Axes:
+    """Draw the distance at which a bead touches a body, over all directions.
+
+    Args:
+        ax: where to draw.
+        azimuth_deg: (A,) about the dipole.
+        polar_deg: (P,) from the dipole.
+        distance_nm: (P, A) from the centre.
+    """
+    image = ax.pcolormesh(azimuth_deg, polar_deg, distance_nm, shading="nearest", rasterized=True)
+    ax.invert_yaxis()
+    ax.set(
         xlabel="azimuth / degrees",
         ylabel="angle to dipole / degrees",
         xticks=range(0, 361, 120),
         yticks=range(0, 181, 45),
     )
-    surface.figure.colorbar(image, ax=surface, label="contact distance / nm")
-    return side, surface
-
-
-def _colour(site: Site) -> str:
-    height = site.position_nm[2]
-    across = np.hypot(*site.position_nm[:2])
-    if across < 1e-9:
-        return _CORE
-    return ORANGE if height > 0 else GREEN
+    ax.figure.colorbar(image, ax=ax, label="contact distance / nm")
+    return ax

@@ -147,9 +147,14 @@ def _check_time_step(recipe: Recipe, body: Body, frictions: tuple[float, float])
     inertia = min(body.inertia_Da_nm2)
     largest = max(body.sites, key=lambda site: site.sigma_nm)
     collision = 456 * largest.epsilon_kJ_mol / largest.sigma_nm**2  # of WCA at σ, where it is kT
-    fastest = np.sqrt([4 * scale / r**3 / inertia, 2 * max(stiffness, collision) / body.mass_Da])
-    rates = [frictions[0] / body.mass_Da, frictions[1] / inertia]
-    longest = MAX_PHASE_PER_STEP / max(*fastest, *rates)
+    springs = np.array([2 * max(stiffness, collision), 4 * scale / r**3])
+    inertias = np.array([body.mass_Da, inertia])
+    rates = np.array(frictions) / inertias
+    if recipe.integrator == "brownian":  # no inertia: springs relax against friction
+        fastest = springs / np.array(frictions)
+    else:
+        fastest = np.concatenate([np.sqrt(springs / inertias), rates])
+    longest = MAX_PHASE_PER_STEP / float(fastest.max())
     if recipe.time_step_ps > longest:
         digits = 10.0 ** (1 - math.floor(math.log10(longest)))
         shown = math.floor(longest * digits) / digits  # two digits, rounded down: it must work

@@ -1,0 +1,193 @@
+"""What each model costs: shape × dipole × electrostatics × engine, steps per second by size.
+
+All start from a gas of R-Au-Cu at 10 mM in vacuum and take Langevin steps of 0.5 ps, with one
+thread on the CPU, for a stated time. Each run is a process of its own; a round runs every model
+once, rounds alternate their order, and the median is reported with its range. Start-up, and the
+choice of mesh and real-space cutoff of an Ewald sum, are left out of the rate and reported apart.
+The cost exponent x is the slope of log(time per step) over log N. Nothing is asserted: times belong
+to a machine.
+
+    python benchmarks/models.py [--clusters 500 5000 50000] [--seconds 10] [--repeats 3]
+        [--limit 600] [--engines lammps hoomd] [--json FILE] [--markdown FILE]
+"""
+
+import argparse
+import itertools
+import json
+import math
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import dipolar_md as dm
+from dipolar_md.engines import inspect_engine
+from dipolar_md.engines.capabilities import refusal
+
+CONCENTRATION_MM, TIME_STEP_PS, CUTOFF_NM, SKIN_NM = 10.0, 0.5, 10.0, 1.5
+ENVIRONMENT = dm.Environment(298.15, 1.0, CONCENTRATION_MM)
+
+
+def model(shape: str, dipole: str, electrostatics: str, n: int) -> tuple:
+    """Return the gas, the interactions and the stage of one model."""
+    body = dm.coarse_grain(dm.load_cluster("r-au-cu"), shape=shape, dipole=dipole)
+    gas = dm.random_gas({body: n}, CONCENTRATION_MM, seed=1)
+    terms = dm.Interactions(298.15, 1.0, electrostatics, cutoff_nm=CUTOFF_NM)
+    stage = dm.Stage(
+        "dry",
+        10**9,
+        TIME_STEP_PS,
+        ENVIRONMENT,
+        ENVIRONMENT,
+        viscosity_mPa_s=0.413,
+        friction_scale=0.02,
+        chunk_steps=max(10, min(100, 100_000 // n)),
+        skin_nm=SKIN_NM,
+        seed=1,
+    )
+    return gas, terms, stage
+
+
+def measure(case: dict, seconds: float) -> dict:
+    """Return steps per second of one model, timed from the first chunk on."""
+    keys = ("shape", "dipole", "electrostatics")
+    gas, terms, stage = model(*(case[key] for key in keys), case["clusters"])
+    engine, _ = dm.choose_engine(case["engine"], "cpu")
+    clock: list[float] = []
+
+    def observe(report: dm.engines.Report) -> bool:
+        clock.append(time.perf_counter())
+        return len(clock) > 2 and clock[-1] - clock[0] > seconds
+
+    begin = time.perf_counter()
+    engine.run(gas, terms, stage, observe)
+    steps = (len(clock) - 1) * stage.chunk_steps
+    return {
+        "steps_per_second": steps / (clock[-1] - clock[0]),
+        "seconds_before_the_first_chunk_ended": clock[0] - begin,
+        "memory_MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "ewald": engine.settings.ewald.get("dry"),
+        "version": engine.version,
+    }
+
+
+def in_a_process(case: dict, seconds: float, limit: float) -> dict:
+    """Return `measure` from a process of its own, or why there is no result."""
+    command = [sys.executable, __file__, "--one", json.dumps(case), "--seconds", str(seconds)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=limit, env=environment, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return {"trouble": f"no result within {limit:g} s"}
+    if done.returncode:
+        return {"trouble": (done.stderr.strip().splitlines() or ["no message"])[-1][:200]}
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def exponent(rates: dict[int, float]) -> float | None:
+    """Return x of time per step ∝ N^x, by least squares; None for fewer than two sizes."""
+    if len(rates) < 2:
+        return None
+    logs = [(math.log(n), -math.log(rate)) for n, rate in rates.items()]
+    slope, _ = statistics.linear_regression(*zip(*logs, strict=True))
+    return slope
+
+
+def table(results: list[dict], sizes: list[int]) -> str:
+    """Return the results as a Markdown table."""
+    heads = [f"steps/s, N = {n:,}" for n in sizes]
+    lines = [
+        "| shape | dipole | electrostatics | engine | " + " | ".join(heads) + " | cost ∝ N^x |",
+        "|---" * (5 + len(sizes)) + "|",
+    ]
+    for row in results:
+        cells = [row[key] for key in ("shape", "dipole", "electrostatics", "engine")]
+        for n in sizes:
+            size = row["sizes"][str(n)]
+            rates = size["steps_per_second"]
+            if rates:
+                cells.append(f"{statistics.median(rates):.4g} ({min(rates):.4g}–{max(rates):.4g})")
+            else:
+                cells.append(size["trouble"])
+        cells.append("–" if row["exponent"] is None else f"{row['exponent']:.2f}")
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def compare(options: argparse.Namespace) -> dict:
+    """Run every model in turn and return what was measured."""
+    usable = [name for name in options.engines if inspect_engine(name, "cpu").usable]
+    kinds = itertools.product(
+        ("sphere", "janus"), ("point", "charges"), ("cutoff", "ewald"), usable
+    )
+    cases = [
+        dict(zip(("shape", "dipole", "electrostatics", "engine"), kind, strict=True))
+        for kind in kinds
+        if refusal(kind[3], *model(*kind[:3], min(options.clusters))) is None
+    ]
+    for case in cases:
+        case["sizes"] = {
+            str(n): {"steps_per_second": [], "runs": [], "trouble": ""} for n in options.clusters
+        }
+    for repeat, n in itertools.product(range(options.repeats), options.clusters):
+        for case in cases[:: -1 if repeat % 2 else 1]:
+            size = case["sizes"][str(n)]
+            if size["trouble"]:
+                continue
+            one = {key: case[key] for key in ("shape", "dipole", "electrostatics", "engine")}
+            found = in_a_process(one | {"clusters": n}, options.seconds, options.limit)
+            if "trouble" in found:
+                size["trouble"] = found["trouble"]
+            else:
+                size["steps_per_second"].append(found.pop("steps_per_second"))
+                size["runs"].append(found)
+            print(f"{n} {one}: {size['steps_per_second'] or size['trouble']}", file=sys.stderr)
+    for case in cases:
+        rates = {
+            n: statistics.median(case["sizes"][str(n)]["steps_per_second"])
+            for n in options.clusters
+            if case["sizes"][str(n)]["steps_per_second"]
+        }
+        case["exponent"] = exponent(rates)
+    return {
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "concentration_mM": CONCENTRATION_MM,
+        "cutoff_nm": CUTOFF_NM,
+        "ewald_accuracy": 1e-3,
+        "models": cases,
+    }
+
+
+def main() -> None:
+    """Measure, and print the table and the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--clusters", type=int, nargs="+", default=[500, 5000, 50_000])
+    parser.add_argument("--seconds", type=float, default=10.0, help="to time each run for")
+    parser.add_argument("--repeats", type=int, default=3, help="rounds of alternated runs")
+    parser.add_argument("--limit", type=float, default=600.0, help="seconds a run may take in all")
+    parser.add_argument("--engines", nargs="+", default=["lammps", "hoomd"])
+    parser.add_argument("--json", type=Path, help="file for the JSON, too")
+    parser.add_argument("--markdown", type=Path, help="file for the table, too")
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        print(json.dumps(measure(json.loads(options.one), options.seconds)))
+        return
+    result = compare(options)
+    text = table(result["models"], options.clusters)
+    print(text)
+    print(json.dumps(result))
+    if options.markdown:
+        options.markdown.write_text(text + "\n", encoding="utf-8")
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
