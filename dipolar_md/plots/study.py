@@ -131,15 +131,9 @@ def draw_phase_map(
     margin = 0.06 * float(np.ptp(x))
     ax.set_xlim(float(x.min()) - margin, float(x.max()) + margin)
     ax.set_ylim(below - 0.6 * (float(y.min()) - below), float(y.max()) * 1.1)
-    ax.set_xlabel("dipole (D)")
+    said = "\ndots: own dipole, $\\varepsilon_r$ = 1; rings: same λ on this body"
+    ax.set_xlabel("dipole (D)" + said * bool(systems))
     ax.set_ylabel("relative permittivity")
-    if systems:
-        ax.set_title(
-            "dots: own dipole at $\\varepsilon_r$ = 1; rings: same λ on this body",
-            fontsize=7,
-            loc="left",
-            y=-0.34,
-        )
     legend_above(ax, 2)
     return ax
 

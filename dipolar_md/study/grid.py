@@ -132,10 +132,7 @@ class Study(Parameters):
             unit = qmc.LatinHypercube(len(names), seed=self.seed).random(self.samples or 1)
             rows = [tuple(float(f"{x:.6g}") for x in row) for row in qmc.scale(unit, low, high)]
         else:
-            values = [
-                [v if isinstance(v, str) else float(v) for v in axis.values or ()]
-                for axis in self.axes.values()
-            ]
+            values = [list(axis.values or ()) for axis in self.axes.values()]
             rows = list(zip(*values, strict=True) if self.sampling == "list" else product(*values))
         return [
             dict(zip(names, row, strict=True)) | {"replica": replica}
