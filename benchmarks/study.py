@@ -49,7 +49,7 @@ def seconds(study: dm.Study, workers: int, chunk_ns: float, replicas: int) -> fl
 if __name__ == "__main__":
     workers = int(sys.argv[1]) if len(sys.argv) > 1 else len(os.sched_getaffinity(0))
     demo = dm.load_study("demo")
-    one, several = (seconds(demo, n, 10.0, 4) for n in (1, workers))
+    one, several = (seconds(demo, n, 4.0, 3) for n in (1, workers))
     print(f"a job by 1 worker: {one:.2f} s; by {workers}: {several:.2f} s")
     print(f"parallel efficiency on {workers} cores: {one / several / workers:.2f}")
     print(f"overhead per job: {seconds(demo, 1, 0.4, 3):.2f} s (500 steps, analysis included)")
