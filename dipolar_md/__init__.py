@@ -71,6 +71,9 @@ _NAMES = {
     "simulation.configurations": ("configurations",),
     "simulation.preflight": ("preflight",),
     "simulation.recipe": ("Recipe", "load_recipe"),
+    "study.execution": ("StudyStatus", "run_study", "study_status"),
+    "study.grid": ("Study", "estimate", "load_study"),
+    "study_report": ("StudyReport", "report_study"),
     "tem": ("compare_run", "image_run", "measure_image"),
     "trajectory": ("Frame", "Trajectory"),
 }
@@ -164,6 +167,14 @@ if TYPE_CHECKING:
     from dipolar_md.simulation.preflight import preflight as preflight
     from dipolar_md.simulation.recipe import Recipe as Recipe
     from dipolar_md.simulation.recipe import load_recipe as load_recipe
+    from dipolar_md.study.execution import StudyStatus as StudyStatus
+    from dipolar_md.study.execution import run_study as run_study
+    from dipolar_md.study.execution import study_status as study_status
+    from dipolar_md.study.grid import Study as Study
+    from dipolar_md.study.grid import estimate as estimate
+    from dipolar_md.study.grid import load_study as load_study
+    from dipolar_md.study_report import StudyReport as StudyReport
+    from dipolar_md.study_report import report_study as report_study
     from dipolar_md.tem import compare_run as compare_run
     from dipolar_md.tem import image_run as image_run
     from dipolar_md.tem import measure_image as measure_image

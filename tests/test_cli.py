@@ -17,7 +17,7 @@ from dipolar_md import engines
 from dipolar_md.cli import app
 from dipolar_md.parameters import parameter_file, parameter_names
 
-COMMANDS = {"describe", "dipole", "assemble", "analyze", "compare", "doctor"}
+COMMANDS = {"describe", "dipole", "assemble", "analyze", "compare", "doctor", "study"}
 STEPS = list(range(0, 1901, 100))
 
 

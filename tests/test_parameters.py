@@ -25,6 +25,7 @@ LOADERS = {
     "solvents": dm.load_solvent,
     "recipes": dm.load_recipe,
     "references": dm.load_reference,
+    "studies": dm.load_study,
 }
 SHIPPED = [(kind, name) for kind in LOADERS for name in parameter_names(kind)]
 STATED = {"net_charge_e", "temperature_K"}  # a sum of oxidation states; where solvents are given

@@ -27,12 +27,16 @@ from dipolar_md.plots.run import (
     draw_pair_energy,
     draw_spacing,
 )
+from dipolar_md.plots.study import draw_collapse, draw_dipole_scan, draw_phase_map
 from dipolar_md.plots.style import STYLE
 
 __all__ = [
     "STYLE",
+    "draw_body",
+    "draw_collapse",
     "draw_comparison",
     "draw_contact_surface",
+    "draw_dipole_scan",
     "draw_expectation",
     "draw_film",
     "draw_growth",
@@ -42,6 +46,7 @@ __all__ = [
     "draw_micrograph",
     "draw_pair_energy",
     "draw_phase_estimate",
+    "draw_phase_map",
     "draw_scattering",
     "draw_sites",
     "draw_spacing",

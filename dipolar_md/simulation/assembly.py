@@ -170,7 +170,7 @@ def assemble(
         chosen, reason = _able_engine(resolved, engine, device, threads, ranks)
         start = None if before is not None else resolved.initial()
         path.mkdir(parents=True, exist_ok=True)
-        with _locked(path), _stop_signals() as stopped:
+        with locked(path), _stop_signals() as stopped:
             before = _existing(path, resolved, resume)  # another process may just have ended here
             if before is not None and Run(path).finished:
                 return Run(path)
@@ -393,7 +393,7 @@ def _short(value: Any) -> str:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """Hold the directory against a second run at the same time."""
     with (path / ".lock").open("w") as handle:
         try:

@@ -1,0 +1,173 @@
+"""Draws the figures of a parameter study: where chains form, and whether one number tells.
+
+Arrays and an Axes in, the same Axes out.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+from numpy.typing import ArrayLike
+
+from dipolar_md.plots.style import DASHES, INK, LINES, VERMILION, legend_above, plain_log_ticks
+
+Series = Mapping[str, tuple[ArrayLike, ArrayLike, ArrayLike]]
+
+
+def draw_dipole_scan(
+    ax: Axes,
+    series: Series,
+    expected: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    threshold: tuple[float, float] | None = None,
+    at_length: float = 2.0,
+    marks: Mapping[str, float] | None = None,
+) -> Axes:
+    """Draw mean chain length against dipole, with the threshold dipole and its error.
+
+    Args:
+        ax: the axes.
+        series: by label: dipoles (n,) in debye, mean lengths (n,) and their errors (n,).
+        expected: by the same labels: dipoles (m,) and mean lengths (m,) that theory expects.
+        threshold: dipole at which the first series reaches `at_length`, and its error, in debye.
+        at_length: mean length that counts as chains.
+        marks: dipoles to name at the top, in debye.
+
+    Returns:
+        `ax`.
+    """
+    for number, (label, (dipole, length, error)) in enumerate(series.items()):
+        colour = LINES[number % len(LINES)]
+        ax.errorbar(
+            dipole, length, error, fmt="o", color=colour, capsize=1.5, elinewidth=0.8, label=label
+        )
+        if label in expected:
+            ax.plot(*expected[label], color=colour, linewidth=0.8, linestyle=DASHES[1])
+    ax.plot([], [], color=INK, linewidth=0.8, linestyle=DASHES[1], label="association theory")
+    ax.set_yscale("log")
+    x = np.concatenate([np.asarray(one[0], float) for one in series.values()])
+    y = np.concatenate([np.asarray(one[1], float) for one in series.values()])
+    ax.set_ylim(0.9, 2.5 * max(float(y.max()), at_length))
+    margin = 0.05 * float(np.ptp(x)) or 1.0
+    ax.set_xlim(float(x.min()) - margin, float(x.max()) + margin)
+    ax.axhline(at_length, color=INK, linewidth=0.5)
+    if threshold:
+        value, error = threshold
+        digits = max(0, int(np.ceil(-np.log10(error)))) if error > 0 else 2
+        ax.axvspan(value - error, value + error, color=VERMILION, alpha=0.3, linewidth=0)
+        ax.axvline(value, color=VERMILION, linewidth=0.8)
+        ax.annotate(
+            f"{value:.{digits}f} ± {error:.{digits}f} D",
+            (value, 0.93),
+            xycoords=("data", "axes fraction"),
+            xytext=(-3, 0), textcoords="offset points", ha="right", va="top", fontsize=7,
+            color=VERMILION,
+        )  # fmt: skip
+    low, high = ax.get_xlim()
+    for name, dipole in (marks or {}).items():
+        crowded = any(0 < other - dipole < 0.06 * (high - low) for other in (marks or {}).values())
+        if low <= dipole <= high:
+            ax.annotate(
+                name, (dipole, 0.45), xycoords=("data", "axes fraction"), rotation=90,
+                xytext=(-2 if crowded else 2, 0), textcoords="offset points",
+                fontsize=7, color=INK, va="bottom",
+                ha="right" if crowded else "left",
+            )  # fmt: skip
+            ax.axvline(dipole, color=INK, linewidth=0.5, linestyle=DASHES[3])
+    plain_log_ticks(ax.yaxis)
+    ax.set_xlabel("dipole (D)")
+    ax.set_ylabel("mean chain length")
+    legend_above(ax, 1 if len(series) < 3 else 2)
+    return ax
+
+
+def draw_phase_map(
+    ax: Axes,
+    dipole_D: ArrayLike,
+    relative_permittivity: ArrayLike,
+    length: ArrayLike,
+    expected: tuple[ArrayLike, ArrayLike] | None = None,
+    at_length: float = 2.0,
+    systems: Sequence[tuple[str, float, float]] = (),
+) -> Axes:
+    """Draw the mean chain length over dipole and permittivity, with published clusters on it.
+
+    Args:
+        ax: the axes; a colour bar is put beside it.
+        dipole_D: (n,) dipoles in debye.
+        relative_permittivity: (n,) ε_r.
+        length: (n,) mean chain lengths.
+        expected: dipoles (m,) and ε_r (m,) at which theory expects `at_length`.
+        at_length: mean length that counts as chains.
+        systems: name, dipole, and dipole of the same λ at contact on the studied body, in debye;
+            all at ε_r = 1.
+
+    Returns:
+        `ax`.
+    """
+    x, y, n = (np.asarray(v, float) for v in (dipole_D, relative_permittivity, length))
+    size = float(np.clip(1500 / max(len(np.unique(x)), len(np.unique(y))) ** 2, 12, 110))
+    found = ax.scatter(
+        x, y, s=size, c=n, marker="s", norm=LogNorm(1, max(2 * at_length, float(n.max()))),
+        linewidths=0,
+    )  # fmt: skip
+    chains = n >= at_length
+    ax.scatter(
+        x[chains], y[chains], s=size, marker="s", facecolors="none", edgecolors=INK, linewidths=0.8
+    )
+    bar = ax.figure.colorbar(found, ax=ax, label="mean chain length")
+    plain_log_ticks(bar.ax.yaxis)
+    if expected:
+        ax.plot(
+            *expected, color=INK, linewidth=1, linestyle=DASHES[1], label=f"theory: {at_length:g}"
+        )
+    below = float(y.min()) - 0.12 * max(float(np.ptp(y)), 1.0)
+    for number, (name, own, equivalent) in enumerate(systems):
+        colour = LINES[1:][number % (len(LINES) - 1)]
+        ax.plot([own, equivalent], [below, below], color=colour, linewidth=0.6)
+        ax.plot([own], [below], "o", color=colour, ms=4.5, clip_on=False)
+        ax.plot([equivalent], [below], "o", color=colour, ms=4.5, mfc="white", label=name)
+    margin = 0.06 * float(np.ptp(x))
+    ax.set_xlim(float(x.min()) - margin, float(x.max()) + margin)
+    ax.set_ylim(below - 0.6 * (float(y.min()) - below), float(y.max()) * 1.1)
+    said = "\ndots: own dipole, $\\varepsilon_r$ = 1; rings: same λ on this body"
+    ax.set_xlabel("dipole (D)" + said * bool(systems))
+    ax.set_ylabel("relative permittivity")
+    legend_above(ax, 2)
+    return ax
+
+
+def draw_collapse(
+    ax: Axes,
+    series: Mapping[Any, tuple[ArrayLike, ArrayLike, ArrayLike]],
+    expected: Mapping[str, tuple[ArrayLike, ArrayLike]],
+) -> Axes:
+    """Draw mean chain length against λ at contact, all state points, beside association theory.
+
+    Args:
+        ax: the axes.
+        series: by label: λ (n,), mean lengths (n,) and their errors (n,).
+        expected: by label: λ (m,) and mean lengths (m,).
+
+    Returns:
+        `ax`.
+    """
+    for number, (label, (coupling, length, error)) in enumerate(series.items()):
+        ax.errorbar(
+            coupling, length, error, fmt="os^Dv<>"[number % 7], color=LINES[number % len(LINES)],
+            capsize=1.5, elinewidth=0.8, label=label,
+        )  # fmt: skip
+    for number, (label, (coupling, length)) in enumerate(expected.items()):
+        ax.plot(
+            coupling, length, color=INK, linewidth=0.8, linestyle=DASHES[number % len(DASHES)],
+            label=label,
+        )  # fmt: skip
+    y = np.concatenate([np.asarray(one[1], float) for one in series.values()])
+    ax.set_yscale("log")
+    ax.set_ylim(0.9, 4 * max(float(y.max()), 2.0))
+    plain_log_ticks(ax.yaxis)
+    ax.set_xlabel("coupling λ at contact")
+    ax.set_ylabel("mean chain length")
+    legend_above(ax, 1 if len(series) + len(expected) < 4 else 2)
+    return ax

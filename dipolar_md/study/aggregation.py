@@ -1,0 +1,237 @@
+"""What came of a study: one tidy table, means over replicas, threshold dipoles."""
+
+import csv
+import io
+import math
+from collections import defaultdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from dipolar_md.analysis.chains import DEFAULT_CRITERION
+from dipolar_md.analysis.timeseries import Estimate
+from dipolar_md.errors import InputError
+from dipolar_md.model.body import Body, coarse_grain
+from dipolar_md.model.cluster import load_cluster
+from dipolar_md.model.outlook import contact_coupling
+from dipolar_md.study.execution import column_name, open_project
+from dipolar_md.study.grid import Study
+from dipolar_md.units import DEBYE
+
+Row = dict[str, Any]
+
+THRESHOLD_LENGTH = 2.0
+"""Mean chain length at which chains are said to form, as `describe` takes it."""
+THRESHOLD_CRITERIA = (DEFAULT_CRITERION, "energy_0.7", "distance_1.3_attractive")
+"""Bond criteria by which thresholds are given: the default, a stricter and a looser one."""
+SEED_SYSTEMS = {"r-au-cu": "R-Au-Cu", "r-1": "R-1", "au3cd": "Au3Cd"}
+
+
+def study_rows(study: Study, path: Path) -> list[Row]:
+    """Return one flat row per finished job of a study, axes first, in order of the axes.
+
+    Raises:
+        RunDirectoryError: no study there, or another one.
+        InputError: no job is finished yet.
+    """
+    rows = []
+    for job in open_project(study, path):
+        document = dict(job.document())
+        if document.get("status") == "done":
+            rows.append({**job.cached_statepoint, **document["row"], "job": job.id})
+    if not rows:
+        raise InputError(
+            f"{path}: no job is finished yet; run it with: dipolar-md study run {study.name}"
+        )
+    axes = [*study.axes, "replica"]
+    return sorted(rows, key=lambda row: [(str(type(row[a])), row[a]) for a in axes])
+
+
+def to_csv(rows: list[Row]) -> bytes:
+    """Return the rows as CSV, one column for every key of any row; None is empty."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
+    return text.getvalue().encode()
+
+
+class StatePointMean(NamedTuple):
+    """The replicas of one state point together.
+
+    Attributes:
+        row: of its first replica, for what all of them share.
+        replicas: how many.
+        lengths: mean chain length by bond criterion.
+        settled: whether every replica is equilibrated.
+    """
+
+    row: Row
+    replicas: int
+    lengths: dict[str, Estimate]
+    settled: bool
+
+    @property
+    def length(self) -> Estimate:
+        """Mean chain length by the default criterion."""
+        return self.lengths[column_name(DEFAULT_CRITERION)]
+
+
+def over_replicas(rows: list[Row], axes: list[str]) -> list[StatePointMean]:
+    """Return the mean over the replicas of each state point.
+
+    The error is the larger of what the replicas' own errors make and of what they scatter.
+    """
+    groups: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[tuple(row[axis] for axis in axes)].append(row)
+    prefix = "mean_chain_length_"
+    names = [key.removeprefix(prefix) for key in rows[0] if key.startswith(prefix)]
+    names = [name for name in names if not name.endswith("err")]
+    return [
+        StatePointMean(
+            group[0],
+            len(group),
+            {
+                name: _mean(
+                    [row[prefix + name] for row in group],
+                    [row.get(f"{prefix}{name}_err") for row in group],
+                )
+                for name in names
+            },
+            all(row["equilibrated"] for row in group),
+        )
+        for group in groups.values()
+    ]
+
+
+def _mean(values: list[float], errors: list[float | None]) -> Estimate:
+    known = [error for error in errors if error is not None]
+    made = math.sqrt(sum(e * e for e in known)) / len(values) if len(known) == len(values) else None
+    if len(values) == 1:
+        return Estimate(values[0], made)
+    scatter = float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    return Estimate(float(np.mean(values)), max(made or 0.0, scatter))
+
+
+class Threshold(NamedTuple):
+    """The dipole at which the mean chain length reaches `THRESHOLD_LENGTH`.
+
+    Attributes:
+        criterion: of the bonds.
+        series: the other axes' values.
+        dipole_D: and its standard error; None where the study doesn't bracket it.
+        low_D, high_D: the dipoles of the study on either side of it.
+    """
+
+    criterion: str
+    series: dict[str, Any]
+    dipole_D: Estimate | None
+    low_D: float | None
+    high_D: float | None
+
+
+def threshold_dipole(
+    dipole_D: ArrayLike, length: ArrayLike, error: ArrayLike, draws: int = 1000, seed: int = 1
+) -> tuple[Estimate | None, float | None, float | None]:
+    """Return where a mean chain length first reaches `THRESHOLD_LENGTH`, and its neighbours.
+
+    log(n̄ − 1) is interpolated linearly between the two dipoles on either side of it. The standard
+    error is that of the same number from lengths drawn about the measured with their errors; what
+    a wide step between the dipoles hides is not in it.
+
+    Args:
+        dipole_D: (n,) increasing, in debye.
+        length: (n,) mean chain lengths.
+        error: (n,) their standard errors.
+        draws: samples for the error.
+        seed: of the samples.
+    """
+    x, y, s = (np.asarray(values, dtype=np.float64) for values in (dipole_D, length, error))
+    above = np.flatnonzero(y >= THRESHOLD_LENGTH)
+    if not len(above) or above[0] == 0:
+        return (
+            None,
+            (float(x[-1]) if not len(above) else None),
+            (float(x[0]) if len(above) else None),
+        )
+    k = int(above[0])
+    rng = np.random.default_rng(seed)
+    pair = np.maximum(rng.normal(y[k - 1 : k + 1], s[k - 1 : k + 1], (draws, 2)) - 1, 1e-6)
+    found = [_crossing(x[k - 1], x[k], a, b) for a, b in np.log(pair)]
+    value = _crossing(x[k - 1], x[k], *np.log(np.maximum(y[k - 1 : k + 1] - 1, 1e-6)))
+    return Estimate(value, float(np.std(found))), float(x[k - 1]), float(x[k])
+
+
+def _crossing(low: float, high: float, a: float, b: float) -> float:
+    """Return where the line through (low, a) and (high, b) is log(`THRESHOLD_LENGTH` − 1)."""
+    goal = math.log(THRESHOLD_LENGTH - 1)
+    if not a < b:
+        return (low + high) / 2
+    return float(np.clip(low + (high - low) * (goal - a) / (b - a), low, high))
+
+
+def thresholds(means: list[StatePointMean], axes: list[str]) -> list[Threshold]:
+    """Return the threshold dipole along every series of state points, by three bond criteria.
+
+    Empty where the dipole is no axis with two values or more.
+    """
+    found = []
+    for series, members in dipole_series(means, axes):
+        x = [mean.row["dipole_D"] for mean in members]
+        for criterion in THRESHOLD_CRITERIA if len(x) > 1 else ():
+            lengths = [mean.lengths[column_name(criterion)] for mean in members]
+            errors = [estimate.error or 0.0 for estimate in lengths]
+            found.append(
+                Threshold(
+                    criterion, series, *threshold_dipole(x, [one.value for one in lengths], errors)
+                )
+            )
+    return found
+
+
+def dipole_series(
+    means: list[StatePointMean], axes: list[str]
+) -> list[tuple[dict[str, Any], list[StatePointMean]]]:
+    """Return state points that differ in the dipole alone, by the values of the other axes."""
+    if "dipole_D" not in axes:
+        return []
+    groups: dict[tuple[Any, ...], list[StatePointMean]] = defaultdict(list)
+    others = [axis for axis in axes if axis != "dipole_D"]
+    for mean in means:
+        groups[tuple(mean.row[axis] for axis in others)].append(mean)
+    return [
+        (dict(zip(others, key, strict=True)), sorted(group, key=lambda m: m.row["dipole_D"]))
+        for key, group in groups.items()
+    ]
+
+
+class SeedSystem(NamedTuple):
+    """A published cluster on the map of another body.
+
+    Attributes:
+        name: its name.
+        dipole_D: its own.
+        equivalent_D: the dipole that gives the other body the same λ at contact; the two differ
+            because the sizes do.
+    """
+
+    name: str
+    dipole_D: float
+    equivalent_D: float
+
+
+def seed_systems(body: Body) -> list[SeedSystem]:
+    """Return where the published clusters stand on the dipole axis of a body."""
+    own = contact_coupling(body, 1.0, 298.15)
+    found = []
+    for file, name in SEED_SYSTEMS.items():
+        other = coarse_grain(load_cluster(file))
+        ratio = math.sqrt(contact_coupling(other, 1.0, 298.15) / own)
+        own_D, other_D = (b.dipole_magnitude_e_nm / DEBYE for b in (body, other))
+        found.append(SeedSystem(name, other_D, own_D * ratio))
+    return found
