@@ -330,3 +330,16 @@ def test_errors_of_a_large_system_are_those_of_a_part_of_it():
     )
     assert max(whole) <= terms.ewald_accuracy
     assert whole == pytest.approx(errors, rel=0.5)
+
+
+@pytest.mark.validate
+def test_neighbour_lists_hold_the_sites_of_many_bodies():
+    """250 bodies of nine sites within the cutoff and its skin: more than LAMMPS expects."""
+    body = dm.coarse_grain(dm.load_cluster("r-au-cu"), "janus", "charges")
+    gas = dm.random_gas({body: 5000}, concentration_mM=10.0, seed=1)
+    terms = dm.Interactions(298.15, 1.0, "ewald")
+    here = dm.Environment(298.15, 1.0, 10.0)
+    engine, _ = dm.choose_engine("lammps")
+    engine._planned = lambda *_: Mesh(21.5 / gas.box[0], 2.6, 0.7)
+    stage = dm.Stage("s", 2, 0.1, here, here, integrator="nve", chunk_steps=2, skin_nm=1.5)
+    assert engine.run(gas, terms, stage, lambda report: False).concentration_mM == pytest.approx(10)

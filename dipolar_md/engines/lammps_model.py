@@ -55,7 +55,7 @@ class Model:
             [
                 f"dielectric {interactions.relative_permittivity:.17g}",
                 f"neighbor {skin:.17g} bin",
-                "neigh_modify every 1 delay 0 check yes",
+                "neigh_modify every 1 delay 0 check yes one 20000 page 400000",
                 "thermo_modify norm no",
                 "thermo 0",
             ]
