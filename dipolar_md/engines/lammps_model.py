@@ -28,7 +28,7 @@ from dipolar_md.engines import Environment, Floats, Stage, named_energies, scale
 from dipolar_md.engines.ewald import Mesh
 from dipolar_md.errors import BlowUpError
 from dipolar_md.model.contacts import site_energies
-from dipolar_md.model.interactions import Interactions, kinds_of_sites
+from dipolar_md.model.interactions import Interactions, kinds_of_sites, site_kinds
 from dipolar_md.model.system import System, align_z, wrap
 from dipolar_md.units import KE, thermal_energy
 
@@ -135,6 +135,7 @@ class Model:
         cutoff = self.interactions.cutoff_nm if mesh is None else mesh.cutoff_nm(system)
         charged = any(body.has_charges for body in system.bodies)
         kinds, n = len(table.sigma_nm), len(system.bodies)
+        carries = [site.charge_e != 0 for _, site in site_kinds(system.bodies)]
         widest = max(float(table.cutoff_nm.max()), 0.1)
         dipolar = f"lj/cut/dipole/{'cut' if mesh is None else 'long'}"
         electric = "coul/long" if charged else dipolar
@@ -157,7 +158,7 @@ class Model:
                 lmp.command(f"{pair} {coefficients}{far}")
                 continue
             lmp.command(f"{pair}{steric} {coefficients}")
-            if charged and i >= n and j >= n:
+            if carries[i] and carries[j]:  # a pair style for fewer kinds makes a shorter list
                 lmp.command(f"{pair}{style}")
             elif not charged and i < n and j < n:
                 lmp.command(f"{pair}{style} 0.0 1.0 0.001{far}")
