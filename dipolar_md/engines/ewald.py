@@ -143,8 +143,13 @@ def plan(
         )
     if seconds is None or len(candidates) == 1:
         return candidates[0]
-    timings = [seconds(mesh) for mesh, _ in candidates]
-    return candidates[int(np.argmin(timings))]
+    best, quickest = candidates[0], seconds(candidates[0][0])
+    for candidate in candidates[1:]:  # longer and longer cutoffs: past the best, each is slower
+        elapsed = seconds(candidate[0])
+        if elapsed > quickest:
+            break
+        best, quickest = candidate, elapsed
+    return best
 
 
 def trial_steps(clusters: int) -> int:
