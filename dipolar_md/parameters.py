@@ -63,16 +63,14 @@ def parameter_file(kind: str, name: str | Path) -> Path:
     Raises:
         InputError: no such name or file; the nearest names are listed.
     """
-    path = Path(name)
+    path, one = Path(name), "study" if kind == "studies" else kind.removesuffix("s")
     if isinstance(name, Path) or path.suffix == ".toml" or len(path.parts) > 1:
         if not path.is_file():
-            raise InputError(f"{path}: no such file ({kind[:-1]} expected)")
+            raise InputError(f"{path}: no such file ({one} expected)")
         return path
     shipped = parameter_folder() / kind / f"{name}.toml"
     if not shipped.is_file():
-        raise InputError(
-            f"unknown {kind[:-1]} '{name}': {closest(str(name), parameter_names(kind))}"
-        )
+        raise InputError(f"unknown {one} '{name}': {closest(str(name), parameter_names(kind))}")
     return shipped
 
 

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from dipolar_md.analysis.chains import DEFAULT_CRITERION
 from dipolar_md.errors import RunDirectoryError
 from dipolar_md.model.body import Body, coarse_grain
 from dipolar_md.model.cluster import load_cluster
@@ -120,6 +121,13 @@ def _draw_study(
     y = [mean.row["relative_permittivity"] for mean in means]
     if len(set(x)) > 1 and len(set(y)) > 1:
         length = [mean.length.value for mean in means]
+        edge = [
+            (one.dipole_D.value, one.series["relative_permittivity"])
+            for one in found
+            if one.criterion == DEFAULT_CRITERION
+            and one.dipole_D
+            and set(one.series) == {"relative_permittivity"}
+        ]
         onsets = [(_onset_D(first, eps), eps) for eps in np.linspace(min(y), max(y), 25).tolist()]
         paths.append(
             drawn(
@@ -128,6 +136,7 @@ def _draw_study(
                     x,
                     y,
                     length,
+                    ([d for d, _ in edge], [eps for _, eps in edge]) if edge else None,
                     ([d for d, _ in onsets], [eps for _, eps in onsets]),
                     THRESHOLD_LENGTH,
                     marks,

@@ -222,6 +222,7 @@ def test_references_are_those_of_the_paper():
         ("references", "tem", ["unknown reference 'tem'", "tem-r-au-cu"]),
         ("clusters", "no/where.toml", ["no/where.toml: no such file (cluster expected)"]),
         ("recipes", "nowhere.toml", ["nowhere.toml: no such file (recipe expected)"]),
+        ("studies", "nowhere.toml", ["nowhere.toml: no such file (study expected)"]),
         ("clusters", "..", ["'..'"]),
     ],
 )

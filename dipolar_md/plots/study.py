@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from numpy.typing import ArrayLike
 
-from dipolar_md.plots.style import DASHES, INK, LINES, VERMILION, legend_above, plain_log_ticks
+from dipolar_md.plots.style import DASHES, INK, LINES, legend_above, plain_log_ticks
 
 Series = Mapping[str, tuple[ArrayLike, ArrayLike, ArrayLike]]
 
@@ -55,24 +55,24 @@ def draw_dipole_scan(
     if threshold:
         value, error = threshold
         digits = max(0, int(np.ceil(-np.log10(error)))) if error > 0 else 2
-        ax.axvspan(value - error, value + error, color=VERMILION, alpha=0.3, linewidth=0)
-        ax.axvline(value, color=VERMILION, linewidth=0.8)
+        ax.axvspan(value - error, value + error, color=LINES[0], alpha=0.3, linewidth=0)
+        ax.axvline(value, color=LINES[0], linewidth=0.8)
         ax.annotate(
             f"{value:.{digits}f} ± {error:.{digits}f} D",
-            (value, 0.93),
+            (value, 0.6),
             xycoords=("data", "axes fraction"),
             xytext=(-3, 0), textcoords="offset points", ha="right", va="top", fontsize=7,
-            color=VERMILION,
+            color=LINES[0],
         )  # fmt: skip
     low, high = ax.get_xlim()
     for name, dipole in (marks or {}).items():
         crowded = any(0 < other - dipole < 0.06 * (high - low) for other in (marks or {}).values())
         if low <= dipole <= high:
             ax.annotate(
-                name, (dipole, 0.45), xycoords=("data", "axes fraction"), rotation=90,
+                name, (dipole, 0.97), xycoords=("data", "axes fraction"), rotation=90,
                 xytext=(-2 if crowded else 2, 0), textcoords="offset points",
-                fontsize=7, color=INK, va="bottom",
-                ha="right" if crowded else "left",
+                fontsize=7, color=INK, va="top", ha="right" if crowded else "left",
+                bbox={"facecolor": "white", "linewidth": 0, "pad": 0.5}, zorder=3,
             )  # fmt: skip
             ax.axvline(dipole, color=INK, linewidth=0.5, linestyle=DASHES[3])
     plain_log_ticks(ax.yaxis)
@@ -87,6 +87,7 @@ def draw_phase_map(
     dipole_D: ArrayLike,
     relative_permittivity: ArrayLike,
     length: ArrayLike,
+    found: tuple[ArrayLike, ArrayLike] | None = None,
     expected: tuple[ArrayLike, ArrayLike] | None = None,
     at_length: float = 2.0,
     systems: Sequence[tuple[str, float, float]] = (),
@@ -98,7 +99,8 @@ def draw_phase_map(
         dipole_D: (n,) dipoles in debye.
         relative_permittivity: (n,) ε_r.
         length: (n,) mean chain lengths.
-        expected: dipoles (m,) and ε_r (m,) at which theory expects `at_length`.
+        found: dipoles (k,) and ε_r (k,) at which `at_length` was found.
+        expected: dipoles (m,) and ε_r (m,) at which theory expects it.
         at_length: mean length that counts as chains.
         systems: name, dipole, and dipole of the same λ at contact on the studied body, in debye;
             all at ε_r = 1.
@@ -108,7 +110,7 @@ def draw_phase_map(
     """
     x, y, n = (np.asarray(v, float) for v in (dipole_D, relative_permittivity, length))
     size = float(np.clip(1500 / max(len(np.unique(x)), len(np.unique(y))) ** 2, 12, 110))
-    found = ax.scatter(
+    squares = ax.scatter(
         x, y, s=size, c=n, marker="s", norm=LogNorm(1, max(2 * at_length, float(n.max()))),
         linewidths=0,
     )  # fmt: skip
@@ -116,12 +118,12 @@ def draw_phase_map(
     ax.scatter(
         x[chains], y[chains], s=size, marker="s", facecolors="none", edgecolors=INK, linewidths=0.8
     )
-    bar = ax.figure.colorbar(found, ax=ax, label="mean chain length")
+    bar = ax.figure.colorbar(squares, ax=ax, label="mean chain length")
     plain_log_ticks(bar.ax.yaxis)
+    if found:
+        ax.plot(*found, color=INK, linewidth=1, label=f"mean length {at_length:g}")
     if expected:
-        ax.plot(
-            *expected, color=INK, linewidth=1, linestyle=DASHES[1], label=f"theory: {at_length:g}"
-        )
+        ax.plot(*expected, color=INK, linewidth=1, linestyle=DASHES[1], label="by theory")
     below = float(y.min()) - 0.12 * max(float(np.ptp(y)), 1.0)
     for number, (name, own, equivalent) in enumerate(systems):
         colour = LINES[1:][number % (len(LINES) - 1)]
