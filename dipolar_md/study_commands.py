@@ -129,9 +129,10 @@ def status_of_study(name: StudyName, out_dir: StudyOut = None) -> None:
 
     status = dm.study_status(name, out_dir)
     _print_status(status)
-    left = [s for id, s in slurm_states(status.path).items() if status.states.get(id) != "done"]
+    held = slurm_states(status.path).items()
+    left = Counter(said.lower() for id, said in held if status.states.get(id) != "done")
     if left:
-        out.print(f"in Slurm: {', '.join(f'{n} {s.lower()}' for s, n in Counter(left).items())}")
+        out.print(f"of these in Slurm: {', '.join(f'{n} {said}' for said, n in left.items())}")
 
 
 @study.command("report", epilog="Example: `dipolar-md study report demo`")
