@@ -45,7 +45,7 @@ def run_study(
     ] = None,
     ranks: Ranks = 1,
     device: Annotated[
-        DeviceChoice, typer.Option(help="Device; a GPU takes one job at a time.")
+        DeviceChoice, typer.Option(help="Device; a GPU (HOOMD-blue) takes one job at a time.")
     ] = DeviceChoice.auto,
     jobs: Annotated[
         str | None, typer.Option(metavar="ID,ID,...", help="Only these jobs of the workspace.")
@@ -60,10 +60,14 @@ def run_study(
 
     chosen, ids = dm.load_study(name), jobs.split(",") if jobs else None
     _print_plan(chosen, dm.study_status(chosen, out_dir, ids))
-    with _progress() as show:
-        status = dm.run_study(
-            chosen, out_dir, workers, show, device=device.value, ranks=ranks, jobs=ids
-        )
+    try:
+        with _progress() as show:
+            status = dm.run_study(
+                chosen, out_dir, workers, show, device=device.value, ranks=ranks, jobs=ids
+            )
+    except KeyboardInterrupt:
+        err.print("interrupted, with checkpoints; repeat the command to continue")
+        raise typer.Exit(130) from None
     _print_status(status)
     if status.counts["failed"]:
         raise typer.Exit(1)

@@ -132,7 +132,8 @@ def run_study(
         out: its directory, a signac project; default `studies/NAME`.
         workers: jobs at a time, default one per GPU, or one per `ranks` cores of this process.
         progress: called with the part of all jobs done so far (0 to 1) and the jobs per state.
-        device: `cpu`, `gpu`, or `auto`: GPUs where HOOMD-blue can use them.
+        device: `cpu`, `gpu`, or `auto`: GPUs where HOOMD-blue can use them and there is one for each
+            worker.
         ranks: MPI ranks per job (LAMMPS, on cores).
         jobs: ids of the only jobs to run.
 
@@ -212,7 +213,7 @@ def _work_off(
                     code, part, states[job] = dismiss(pipe), 0.0, "interrupted"
                     deaths[job] += 1
                     if deaths[job] < MOST_DEATHS:
-                        todo.appendleft(job)
+                        todo.append(job)  # not next: what ends workers may be passing
                     else:
                         _give_up(path, job, code)
                         states[job] = "failed"

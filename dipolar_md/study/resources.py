@@ -19,7 +19,8 @@ def divide(
     Args:
         workers: jobs at a time, default one per GPU, or one per `ranks` cores of this process.
         ranks: MPI ranks per job; several run on cores.
-        device: `gpu`, `cpu`, or `auto`: GPUs where HOOMD-blue can use them.
+        device: `gpu`, `cpu`, or `auto`: GPUs where HOOMD-blue can use them and there is one for each
+            worker.
 
     Raises:
         InputError: fewer than one worker or rank, or more than there are GPUs or cores for.
@@ -33,21 +34,15 @@ def divide(
     if device == "gpu" and ranks > 1:
         raise InputError(f"ranks = {ranks} are for cores; with device 'gpu' ranks must be 1")
     if device == "gpu" or (device == "auto" and ranks == 1):
-        gpus = visible_gpus()
-        found = inspect_engine("hoomd", "gpu") if gpus else None
-        if found and found.usable:
-            if workers is not None and workers > len(gpus):
-                raise InputError(
-                    f"workers must be at most 1 per GPU, {len(gpus)} (found {workers})"
-                )
+        gpus, why = visible_gpus(), "none is visible (CUDA_VISIBLE_DEVICES, nvidia-smi -L)"
+        if gpus and not (found := inspect_engine("hoomd", "gpu")).usable:
+            gpus, why = [], f"HOOMD-blue can't use it: {found.note}"
+        if gpus and (workers or 1) <= len(gpus):
             return list(gpus[:workers])
+        if gpus and device == "gpu":
+            raise InputError(f"workers must be at most 1 per GPU, {len(gpus)} (found {workers})")
         if device == "gpu":
-            why = (
-                f"HOOMD-blue can't use it: {found.note}"
-                if found
-                else "none is visible (CUDA_VISIBLE_DEVICES, nvidia-smi -L)"
-            )
-            raise EngineMissingError(f"device 'gpu' asked for, but {why}; or use --device cpu")
+            raise EngineMissingError(f"device 'gpu' asked for, but {why}; or use device 'cpu'")
     cores = len(os.sched_getaffinity(0))
     if ranks > 1 and (workers or 1) * ranks > cores:
         raise InputError(
