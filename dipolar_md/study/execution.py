@@ -132,8 +132,7 @@ def run_study(
         out: its directory, a signac project; default `studies/NAME`.
         workers: jobs at a time, default one per GPU, or one per `ranks` cores of this process.
         progress: called with the part of all jobs done so far (0 to 1) and the jobs per state.
-        device: `cpu`, `gpu`, or `auto`: GPUs where HOOMD-blue can use them and there is one for each
-            worker.
+        device: `cpu`, `gpu`, or `auto`: GPUs where HOOMD-blue can use enough of them.
         ranks: MPI ranks per job (LAMMPS, on cores).
         jobs: ids of the only jobs to run.
 

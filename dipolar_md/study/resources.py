@@ -19,8 +19,7 @@ def divide(
     Args:
         workers: jobs at a time, default one per GPU, or one per `ranks` cores of this process.
         ranks: MPI ranks per job; several run on cores.
-        device: `gpu`, `cpu`, or `auto`: GPUs where HOOMD-blue can use them and there is one for each
-            worker.
+        device: `gpu`, `cpu`, or `auto`: GPUs where HOOMD-blue can use enough of them.
 
     Raises:
         InputError: fewer than one worker or rank, or more than there are GPUs or cores for.
