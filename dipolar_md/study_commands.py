@@ -110,8 +110,10 @@ def submit_study(
     """
     import dipolar_md as dm
 
+    chosen = dm.load_study(name)
+    _print_plan(chosen, dm.study_status(chosen, out_dir))
     submission = dm.submit_study(
-        name,
+        chosen,
         out_dir,
         partition=partition,
         account=account,

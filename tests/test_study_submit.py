@@ -14,7 +14,7 @@ from test_study import SETTINGS, write
 
 import dipolar_md as dm
 from dipolar_md.engines import Finding
-from dipolar_md.errors import EngineMissingError, InputError
+from dipolar_md.errors import EngineMissingError, InputError, RunDirectoryError
 from dipolar_md.study import execution, resources
 from dipolar_md.study.resources import divide, environment_of, visible_gpus
 
@@ -158,6 +158,8 @@ def test_ranks_reach_the_engine_and_only_the_chosen_jobs_run(study, tmp_path):
     assert dm.Run(run).manifest["sessions"][0]["ranks"] == 2
     with pytest.raises(InputError, match="none of these jobs is in the study: 12"):
         dm.run_study(study, tmp_path / "out", jobs=["12"])
+    with pytest.raises(RunDirectoryError, match="no study here"):
+        dm.run_study(study, tmp_path / "other", jobs=one)
 
 
 def test_sigterm_stops_a_study_with_checkpoints(tmp_path):

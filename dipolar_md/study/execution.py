@@ -86,7 +86,7 @@ def study_status(
     """
     study = study if isinstance(study, Study) else load_study(study)
     path = directory(study, out)
-    if not path.exists():
+    if not path.exists() and not jobs:
         waiting = {str(i): point for i, point in enumerate(study.points())}
         return StudyStatus(
             study.name, path, dict.fromkeys(waiting, "waiting"), {}, 0, 0, 0, waiting
@@ -143,7 +143,9 @@ def run_study(
     """
     study = study if isinstance(study, Study) else load_study(study)
     slots = divide(workers, ranks, device)
-    path = prepare(study, out)
+    path = (
+        directory(study, out) if jobs else prepare(study, out)
+    )  # array tasks needn't queue for it
     status = study_status(study, path, jobs)
     todo = deque(id for id, state in status.states.items() if state not in ("done", "running"))
     parts = dict.fromkeys(status.states, 0.0) | {

@@ -16,6 +16,7 @@ from test_study import STEPS, steps_of, write
 from test_study_submit import toy
 
 import dipolar_md as dm
+from dipolar_md.engines import inspect_engine
 from dipolar_md.errors import InputError
 
 NEEDED = ("sbatch", "squeue", "scontrol", "slurmctld", "slurmd", "munged")
@@ -41,7 +42,8 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
 SchedulerType=sched/builtin
 SchedulerParameters=sched_interval=1,batch_sched_delay=0
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} State=UNKNOWN
+GresTypes=gpu
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} Gres=gpu:1 State=UNKNOWN
 PartitionName=toy Nodes={host} Default=YES
 """
 
@@ -65,6 +67,7 @@ def slurm(tmp_path_factory):
             folder=folder, host=host, user=getpass.getuser(), ports=ports, cpus=os.cpu_count()
         )
     )
+    (folder / "gres.conf").write_text("Name=gpu File=/dev/null\n")  # as far as Slurm can tell
     munge = {"key-file": "key", "socket": "socket", "log-file": "log"}
     munge |= {"pid-file": "pid", "seed-file": "seed"}
     lines = [
@@ -121,7 +124,7 @@ def test_bundles_wait_run_and_are_reported(closed, command, tmp_path):
     assert "3 jobs in 2 array tasks of up to 2, as Slurm job" in answer.words
     assert command("study", "status", file, "--out", out).words.endswith("in Slurm: 3 pending")
     answer = command("study", "submit", file, "--out", out)
-    assert answer.words == "nothing to submit: 3 jobs are in Slurm already"
+    assert answer.words.endswith("nothing to submit: 3 jobs are in Slurm already")
 
     more = toy([20.0, 25.0, 30.0, 43.42])
     added = dm.submit_study(more, out, cpus=2)
@@ -177,6 +180,15 @@ def test_ranks_and_workers_stay_within_the_allocation(slurm, tmp_path):
     assert re.search(r"NumCPUs=2 NumTasks=1 CPUs/Task=2", shown)
     # mpiexec would have srun start the ranks, and a step waits for the cores that its task holds
     assert "launch task" not in (slurm / "slurmd.out").read_text()
+
+
+def test_gpus_come_from_slurm(slurm, tmp_path):
+    if inspect_engine("hoomd", "gpu").usable:
+        pytest.skip("the GPU of this Slurm isn't real, and one is here")
+    given = dm.submit_study(toy([20.0]), tmp_path / "out", gpus_per_job=1)
+    until(empty)
+    said = (tmp_path / "out" / "slurm" / f"{given.slurm_id}_0.log").read_text()
+    assert "HOOMD-blue can't use it" in said  # but it is there
 
 
 def test_what_slurm_refuses_is_quoted(slurm, command, tmp_path):
