@@ -206,16 +206,19 @@ def test_a_dry_run_needs_no_slurm(study, command, tmp_path, monkeypatch):
     assert "--workers=2 --ranks=2 --device=cpu" in script
     ids = sorted(dm.study_status(file, out).states)
     assert sorted(script.split("(\n")[1].split(")")[0].replace(",", " ").split()) == ids
-    # a task runs its bundle of the study as it was, without the file
-    file.unlink()
-    monkeypatch.undo()
-    task = subprocess.run(
-        ["bash", out / "submit.sh"], env=os.environ | {"SLURM_ARRAY_TASK_ID": "1"}
-    )
-    assert task.returncode == (0 if len(os.sched_getaffinity(0)) >= 4 else 2)
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(EngineMissingError, match=r"no sbatch here.*--dry-run"):
         dm.submit_study(study, out)
+
+
+def test_the_script_runs_a_bundle_of_the_study_as_it_was_submitted(study, tmp_path):
+    file, out = write(study, tmp_path / "toy.toml"), tmp_path / "my study"
+    given = dm.submit_study(file, out, bundle=3, dry_run=True)
+    file.unlink()
+    task = subprocess.run(["bash", given.script], env=os.environ | {"SLURM_ARRAY_TASK_ID": "1"})
+    assert task.returncode == 0
+    states = dm.study_status(study, out).states
+    assert [id for id, state in states.items() if state == "done"] == given.bundles[1]
 
 
 def test_gpus_are_asked_for(study, tmp_path):

@@ -232,5 +232,5 @@ def _call(*command: str) -> str:
     answer = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if answer.returncode:
         kind = InputError if command[0] == "sbatch" else DipolarMDError
-        raise kind(f"{command[0]} refused: {' '.join(answer.stderr.split())}")
+        raise kind(f"{command[0]} says: {' '.join(answer.stderr.split())}")
     return answer.stdout

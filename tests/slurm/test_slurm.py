@@ -197,5 +197,5 @@ def test_what_slurm_refuses_is_quoted(slurm, command, tmp_path):
     file = write(toy([20.0]), tmp_path / "toy.toml")
     answer = command("study", "submit", file, "--out", tmp_path / "out", "--partition", "nowhere")
     assert answer.code == 2
-    assert "sbatch refused" in answer.err
+    assert "sbatch says: sbatch: error" in answer.err
     assert not (tmp_path / "out" / "slurm" / "submitted.json").exists()
