@@ -15,6 +15,7 @@ from test_study import SETTINGS, write
 import dipolar_md as dm
 from dipolar_md.engines import Finding
 from dipolar_md.errors import EngineMissingError, InputError, RunDirectoryError
+from dipolar_md.simulation.assembly import locked
 from dipolar_md.study import execution, resources
 from dipolar_md.study.resources import divide, environment_of, visible_gpus
 
@@ -219,6 +220,15 @@ def test_the_script_runs_a_bundle_of_the_study_as_it_was_submitted(study, tmp_pa
     assert task.returncode == 0
     states = dm.study_status(study, out).states
     assert [id for id, state in states.items() if state == "done"] == given.bundles[1]
+
+
+def test_two_submissions_at_once_are_one(study, tmp_path):
+    script = dm.submit_study(study, tmp_path / "out", dry_run=True).script
+    with (
+        locked(script.parent / "slurm"),
+        pytest.raises(RunDirectoryError, match="another process is running here"),
+    ):
+        dm.submit_study(study, tmp_path / "out", dry_run=True)
 
 
 def test_gpus_are_asked_for(study, tmp_path):
