@@ -131,6 +131,7 @@ def test_bundles_wait_run_and_are_reported(closed, command, tmp_path):
     assert added.held == 3
     ((new,),) = added.bundles
     assert dm.study_status(more, out).points[new]["dipole_D"] == 25.0
+    assert dm.submit_study(more, out) == (None, None, [], 4)  # of two array jobs
     closed()
     until(empty)
     status = dm.study_status(more, out)
