@@ -445,7 +445,11 @@ def test_commands(command, ran, toy_study, tmp_path):
     answer = command("study", "report", path, f"--out={tmp_path / 'new'}")
     assert answer.code == 2
     assert "study run toy" in answer.err
-    for name in ("run", "status", "report"):
+    begun = prepare(dm.load_study(path), tmp_path / "begun")
+    answer = command("study", "report", path, f"--out={begun}")
+    assert answer.code == 2
+    assert "no job is finished yet" in answer.err
+    for name in ("run", "submit", "status", "report"):
         shown = command("study", name, "--help")
         assert f"Example: dipolar-md study {name} demo" in shown.words
         assert "…" not in shown.out
