@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from dipolar_md.errors import DipolarMDError
-from dipolar_md.study_commands import study
+from dipolar_md.study_commands import DeviceChoice, study
 from dipolar_md.terminal import (
     analyzed,
     assembly_progress,
@@ -58,14 +58,6 @@ class DipoleMethod(StrEnum):
     density = "density"
     charges = "charges"
     gfn2 = "gfn2"
-
-
-class DeviceChoice(StrEnum):
-    """Devices to choose from."""
-
-    auto = "auto"
-    cpu = "cpu"
-    gpu = "gpu"
 
 
 def main() -> None:

@@ -1,8 +1,10 @@
-"""The command line of studies: `dipolar-md study run`, `status`, `report`, and what they print."""
+"""The command line of studies: `run`, `submit`, `status`, `report`, and what they print."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +15,7 @@ from dipolar_md.terminal import err, escaped, out, plus_minus, table_of
 if TYPE_CHECKING:
     from dipolar_md.study.execution import StudyStatus
     from dipolar_md.study.grid import Study
+    from dipolar_md.study.slurm import Submission
     from dipolar_md.study_report import StudyReport
 
 study = typer.Typer(
@@ -22,6 +25,15 @@ study = typer.Typer(
 )
 StudyName = Annotated[str, typer.Argument(help="Study name (dipole-strength) or TOML file.")]
 StudyOut = Annotated[Path | None, typer.Option("--out", help="Directory [default: studies/NAME].")]
+Ranks = Annotated[int, typer.Option(help="MPI ranks of LAMMPS per job.", min=1)]
+
+
+class DeviceChoice(StrEnum):
+    """Devices to choose from."""
+
+    auto = "auto"
+    cpu = "cpu"
+    gpu = "gpu"
 
 
 @study.command("run", epilog="Example: `dipolar-md study run demo --workers 2`")
@@ -29,20 +41,33 @@ def run_study(
     name: StudyName,
     out_dir: StudyOut = None,
     workers: Annotated[
-        int | None, typer.Option(help="Jobs at a time [default: all cores].", min=1)
+        int | None, typer.Option(help="Jobs at a time [default: as cores or GPUs allow].", min=1)
+    ] = None,
+    ranks: Ranks = 1,
+    device: Annotated[
+        DeviceChoice, typer.Option(help="Device; a GPU (HOOMD-blue) takes one job at a time.")
+    ] = DeviceChoice.auto,
+    jobs: Annotated[
+        str | None, typer.Option(metavar="ID,ID,...", help="Only these jobs of the workspace.")
     ] = None,
 ) -> None:
-    """Run what is new or unfinished of a study, one job per core.
+    """Run what is new or unfinished of a study, one job per core or GPU.
 
     Repeating the command continues; values added to an axis run as new jobs. Exit 1 where a job
     failed, 130 where jobs are left.
     """
     import dipolar_md as dm
 
-    chosen = dm.load_study(name)
-    _print_plan(chosen, dm.study_status(chosen, out_dir))
-    with _progress() as show:
-        status = dm.run_study(chosen, out_dir, workers, show)
+    chosen, ids = dm.load_study(name), jobs.split(",") if jobs else None
+    _print_plan(chosen, dm.study_status(chosen, out_dir, ids))
+    try:
+        with _progress() as show:
+            status = dm.run_study(
+                chosen, out_dir, workers, show, device=device.value, ranks=ranks, jobs=ids
+            )
+    except KeyboardInterrupt:
+        err.print("interrupted, with checkpoints; repeat the command to continue")
+        raise typer.Exit(130) from None
     _print_status(status)
     if status.counts["failed"]:
         raise typer.Exit(1)
@@ -50,12 +75,70 @@ def run_study(
         raise typer.Exit(130)
 
 
-@study.command("status", epilog="Example: `dipolar-md study status demo`")
-def status_of_study(name: StudyName, out_dir: StudyOut = None) -> None:
-    """How far a study is, and what went wrong."""
+@study.command(
+    "submit", epilog="Example: `dipolar-md study submit demo --cpus 8 --walltime 02:00:00`"
+)
+def submit_study(
+    name: StudyName,
+    out_dir: StudyOut = None,
+    partition: Annotated[str | None, typer.Option(help="Partition [default: Slurm's].")] = None,
+    account: Annotated[str | None, typer.Option(help="Account [default: Slurm's].")] = None,
+    walltime: Annotated[
+        str, typer.Option(metavar="[D-]HH:MM:SS", help="Time limit of a Slurm job.")
+    ] = "01:00:00",
+    cpus: Annotated[
+        int | None, typer.Option(help="Cores per Slurm job [default: one per rank or GPU].", min=1)
+    ] = None,
+    ranks: Ranks = 1,
+    gpus_per_job: Annotated[
+        int, typer.Option(help="GPUs per Slurm job; each takes one job of the study.", min=0)
+    ] = 0,
+    bundle: Annotated[
+        int | None,
+        typer.Option(
+            help="Jobs of the study per Slurm job [default: half of the walltime's worth].", min=1
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Write and print the script; submit nothing.")
+    ] = False,
+) -> None:
+    """Run what is new or unfinished of a study through Slurm.
+
+    Writes DIR/submit.sh, one array job, and submits it. Its tasks stop with checkpoints two minutes
+    before their time is over; repeating the command submits what is left and isn't in the queue.
+    """
     import dipolar_md as dm
 
-    _print_status(dm.study_status(name, out_dir))
+    chosen = dm.load_study(name)
+    _print_plan(chosen, dm.study_status(chosen, out_dir))
+    submission = dm.submit_study(
+        chosen,
+        out_dir,
+        partition=partition,
+        account=account,
+        walltime=walltime,
+        cpus=cpus,
+        ranks=ranks,
+        gpus_per_job=gpus_per_job,
+        bundle=bundle,
+        dry_run=dry_run,
+    )
+    _print_submission(submission)
+
+
+@study.command("status", epilog="Example: `dipolar-md study status demo`")
+def status_of_study(name: StudyName, out_dir: StudyOut = None) -> None:
+    """How far a study is, what Slurm holds of it, and what went wrong."""
+    import dipolar_md as dm
+    from dipolar_md.study.slurm import slurm_states
+
+    status = dm.study_status(name, out_dir)
+    _print_status(status)
+    held = slurm_states(status.path).items()
+    left = Counter(said.lower() for id, said in held if status.states.get(id) != "done")
+    if left:
+        out.print(f"of these in Slurm: {', '.join(f'{n} {said}' for said, n in left.items())}")
 
 
 @study.command("report", epilog="Example: `dipolar-md study report demo`")
@@ -134,6 +217,22 @@ def _print_status(status: "StudyStatus") -> None:
     for id, error in status.errors.items():
         where = escaped(f"{said(status.points[id])}: {error}")
         err.print(f"[bold red]failed:[/] {where}")
+
+
+def _print_submission(submission: "Submission") -> None:
+    """Print what Slurm was given, or would be."""
+    held = f"{submission.held} jobs are in Slurm already" if submission.held else ""
+    if submission.script is None:
+        out.print(f"nothing to submit{': ' * bool(held)}{held}")
+        return
+    if held:
+        out.print(held)
+    tasks, jobs = len(submission.bundles), sum(map(len, submission.bundles))
+    if submission.slurm_id is None:
+        out.print(submission.script.read_text(encoding="utf-8"), soft_wrap=True, markup=False)
+    what = f"{jobs} jobs in {tasks} array tasks of up to {len(submission.bundles[0])}"
+    how = f"as Slurm job {submission.slurm_id}" if submission.slurm_id else "not submitted"
+    out.print(f"{what}, {how}: {escaped(str(submission.script))}", soft_wrap=True)
 
 
 def _print_report(report: "StudyReport") -> None:

@@ -36,7 +36,7 @@ FOREIGN = {  # who may import what is nobody else's business
     "freud": {"analysis.chains", "analysis.structure", "study.execution"},
     "networkx": {"analysis.chains"},
     "pymbar": {"analysis.timeseries"},
-    "signac": {"study.execution"},
+    "signac": {"study.execution", "study.project"},
     "skimage": {"analysis.micrograph"},
     "tifffile": {"images"},
     "PIL": {"images"},

@@ -20,10 +20,12 @@ import dipolar_md as dm
 from dipolar_md.analysis.timeseries import Estimate
 from dipolar_md.errors import InputError, RunDirectoryError
 from dipolar_md.parameters import parameter_file, parameter_names, read_toml
+from dipolar_md.simulation.assembly import locked
 from dipolar_md.study import execution
 from dipolar_md.study.aggregation import over_replicas, seed_systems, threshold_dipole
 from dipolar_md.study.execution import _Watch
 from dipolar_md.study.grid import Stopping
+from dipolar_md.study.project import open_project, prepare
 
 SETTINGS = {
     "n_clusters": 64,
@@ -69,7 +71,8 @@ def ran(toy_study, tmp_path_factory):
 
 
 def stamps(out):
-    return {path: path.stat().st_mtime_ns for path in Path(out).glob("workspace/*/run/*")}
+    found = [*Path(out).glob("workspace/*/run/*"), *Path(out).glob("workspace/*/*.json")]
+    return {path: path.stat().st_mtime_ns for path in found}
 
 
 def write(study, path):
@@ -257,12 +260,11 @@ def test_two_at_once_and_a_killed_leader(toy_study, tmp_path):
         subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for _ in range(2)
     ]
     limit = time.monotonic() + 60
-    while not list(out.glob("workspace/*/run/trajectory.gsd")):
+    children, workers = Path(f"/proc/{leaders[0].pid}/task/{leaders[0].pid}/children"), []
+    while not (workers and list(out.glob("workspace/*/run/trajectory.gsd"))):
         assert time.monotonic() < limit
         time.sleep(0.05)
-    children = Path(f"/proc/{leaders[0].pid}/task/{leaders[0].pid}/children")
-    workers = children.read_text(encoding="utf-8").split()
-    assert workers
+        workers = children.read_text(encoding="utf-8").split()
     leaders[0].kill()
     said = [leader.communicate(timeout=60)[0].decode() for leader in leaders]
     assert leaders[1].returncode in (0, 130), said[1]
@@ -273,6 +275,19 @@ def test_two_at_once_and_a_killed_leader(toy_study, tmp_path):
     status = dm.run_study(path, out, workers=1)
     assert status.counts == Counter(done=4)
     assert steps_of(out) == [STEPS] * 4
+
+
+def test_a_job_that_another_process_holds_is_left_to_it(toy_study, tmp_path):
+    study = toy_study(replicas=1)
+    held, other = open_project(study, prepare(study, tmp_path / "out"))
+    with locked(Path(held.path)):
+        status = dm.run_study(study, tmp_path / "out", workers=1)
+        assert status.states == {held.id: "running", other.id: "done"}
+        # the same where it was taken after this study looked
+        assert execution._do(held, study, None, "cpu", 1) == "running"
+        assert not (Path(held.path) / "run").exists()
+        assert not held.document()
+    assert dm.study_status(study, tmp_path / "out").states[held.id] == "waiting"
 
 
 def test_a_job_that_keeps_losing_its_worker_is_left(toy_study, tmp_path, monkeypatch):
@@ -430,7 +445,11 @@ def test_commands(command, ran, toy_study, tmp_path):
     answer = command("study", "report", path, f"--out={tmp_path / 'new'}")
     assert answer.code == 2
     assert "study run toy" in answer.err
-    for name in ("run", "status", "report"):
+    begun = prepare(dm.load_study(path), tmp_path / "begun")
+    answer = command("study", "report", path, f"--out={begun}")
+    assert answer.code == 2
+    assert "no job is finished yet" in answer.err
+    for name in ("run", "submit", "status", "report"):
         shown = command("study", name, "--help")
         assert f"Example: dipolar-md study {name} demo" in shown.words
         assert "…" not in shown.out

@@ -1,18 +1,19 @@
 """Runs the state points of a study on the cores of this machine; each is a job of a signac project.
 
-A worker process takes one job at a time, on one core, under the job's own lock. What a job has
-learnt is in its document, written in one piece when it ends; until then its run directory resumes.
-So a worker or the whole study may be killed at any moment, and two may run at once.
+A worker process takes one job at a time, on a core, some MPI ranks or a GPU, under the job's own
+lock. What a job has learnt is in its document, written in one piece when it ends; until then its
+run directory resumes. So a worker or the whole study may be killed at any moment, and two may run
+at once.
 """
 
-import fcntl
 import math
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -21,10 +22,13 @@ from typing import Any, NamedTuple
 from dipolar_md.analysis.chains import DEFAULT_CRITERION, find_neighbours, mean_length
 from dipolar_md.analysis.nanowires import nanowire_statistics
 from dipolar_md.analysis.timeseries import equilibration, mean_estimate
+from dipolar_md.engines import DeviceName
 from dipolar_md.errors import DipolarMDError, InputError, RunDirectoryError
 from dipolar_md.model.outlook import expected_mean_length
 from dipolar_md.simulation.assembly import Progress, Run, assemble, locked
 from dipolar_md.study.grid import StatePoint, Stopping, Study, load_study
+from dipolar_md.study.project import directory, document_of, open_project, prepare, state_of
+from dipolar_md.study.resources import divide, environment_of
 from dipolar_md.units import DEBYE
 
 MOST_DEATHS = 5
@@ -66,28 +70,34 @@ class StudyStatus(NamedTuple):
         return [self.points[id] for id, state in self.states.items() if state != "done"]
 
 
-def study_status(study: Study | str | Path, out: str | Path | None = None) -> StudyStatus:
+def study_status(
+    study: Study | str | Path, out: str | Path | None = None, jobs: Collection[str] | None = None
+) -> StudyStatus:
     """Return where a study is; nothing is written.
 
     Args:
         study: shipped name, file, or `Study`.
         out: its directory, default `studies/NAME`.
+        jobs: ids of the only jobs to tell of.
 
     Raises:
-        InputError: unknown study.
+        InputError: unknown study, or it has none of these jobs.
         RunDirectoryError: the directory holds something else.
     """
     study = study if isinstance(study, Study) else load_study(study)
-    path = _directory(study, out)
-    if not path.exists():
+    path = directory(study, out)
+    if not path.exists() and not jobs:
         waiting = {str(i): point for i, point in enumerate(study.points())}
         return StudyStatus(
             study.name, path, dict.fromkeys(waiting, "waiting"), {}, 0, 0, 0, waiting
         )
     project = open_project(study, path)
-    jobs = [project.open_job(point) for point in study.points()]
-    documents = {job.id: _document(job) for job in jobs}
-    states = {job.id: _state(Path(job.path), documents[job.id]) for job in jobs}
+    every = {job.id: job for job in map(project.open_job, study.points())}
+    chosen = [job for id, job in every.items() if jobs is None or id in jobs]
+    if not chosen:
+        raise InputError(f"{path}: none of these jobs is in the study: {', '.join(jobs or ())}")
+    documents = {job.id: document_of(job) for job in chosen}
+    states = {job.id: state_of(Path(job.path), documents[job.id]) for job in chosen}
     rows = [documents[id]["row"] for id, state in states.items() if state == "done"]
     return StudyStatus(
         study.name,
@@ -96,8 +106,8 @@ def study_status(study: Study | str | Path, out: str | Path | None = None) -> St
         {id: str(documents[id]["error"]) for id, state in states.items() if state == "failed"},
         sum(row["ended"] == "budget" for row in rows),
         sum(not row["equilibrated"] for row in rows),
-        len({job.id for job in project} - set(states)),
-        {job.id: dict(job.cached_statepoint) for job in jobs},
+        len({job.id for job in project} - set(every)),
+        {job.id: dict(job.cached_statepoint) for job in chosen},
     )
 
 
@@ -106,34 +116,37 @@ def run_study(
     out: str | Path | None = None,
     workers: int | None = None,
     progress: Callable[[float, Counter[str]], None] | None = None,
+    *,
+    device: DeviceName = "auto",
+    ranks: int = 1,
+    jobs: Collection[str] | None = None,
 ) -> StudyStatus:
-    """Run what is new or unfinished of a study, one job per core; return where it is then.
+    """Run what is new or unfinished of a study, one job per core or GPU; return where it is then.
 
-    Failed jobs are tried again; those of another process are left to it. SIGINT lets the jobs
-    write a checkpoint. Worker processes import the caller's main module: a script needs its
-    `if __name__ == "__main__":`.
+    Failed jobs are tried again; those of another process are left to it. SIGINT and SIGTERM let the
+    jobs write a checkpoint and raise `KeyboardInterrupt`. Worker processes import the caller's main
+    module: a script needs its `if __name__ == "__main__":`.
 
     Args:
         study: shipped name, file, or `Study`.
         out: its directory, a signac project; default `studies/NAME`.
-        workers: jobs at a time, default the cores of this process.
+        workers: jobs at a time, default one per GPU, or one per `ranks` cores of this process.
         progress: called with the part of all jobs done so far (0 to 1) and the jobs per state.
+        device: `cpu`, `gpu`, or `auto`: GPUs where HOOMD-blue can use enough of them.
+        ranks: MPI ranks per job (LAMMPS, on cores).
+        jobs: ids of the only jobs to run.
 
     Raises:
-        InputError: unknown study, or no workers.
+        InputError: unknown study or jobs, no workers, or more than there are cores or GPUs for.
+        EngineMissingError: device 'gpu', but none is usable.
         RunDirectoryError: the directory holds something else, or can't be written.
     """
     study = study if isinstance(study, Study) else load_study(study)
-    workers = len(os.sched_getaffinity(0)) if workers is None else workers
-    if workers < 1:
-        raise InputError(f"workers must be at least 1 (found {workers})")
-    path = _directory(study, out)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        _prepare(study, path)
-    except OSError as error:
-        raise RunDirectoryError(f"{path}: can't be written: {error}") from error
-    status = study_status(study, path)
+    slots = divide(workers, ranks, device)
+    path = (
+        directory(study, out) if jobs else prepare(study, out)
+    )  # array tasks needn't queue for it
+    status = study_status(study, path, jobs)
     todo = deque(id for id, state in status.states.items() if state not in ("done", "running"))
     parts = dict.fromkeys(status.states, 0.0) | {
         id: 1.0 for id, state in status.states.items() if state == "done"
@@ -144,8 +157,9 @@ def run_study(
         if progress:
             progress(sum(parts.values()) / len(parts), states)
 
-    _work_off(study, path, status, todo, min(workers, len(todo)), tell)
-    return study_status(study, path)
+    with _terminable():
+        _work_off(study, path, status, todo, slots[: len(todo)], ranks, tell)
+    return study_status(study, path, jobs)
 
 
 def _work_off(
@@ -153,68 +167,73 @@ def _work_off(
     path: Path,
     status: StudyStatus,
     todo: deque[str],
-    workers: int,
+    slots: list[str | None],
+    ranks: int,
     tell: Callable[[str, float, Counter[str]], None],
 ) -> None:
-    """Keep that many workers busy until no job is left; a dead one is replaced, its job goes on."""
+    """Keep one worker per slot busy until no job is left; a dead one is replaced, its job goes on.
+
+    A slot is the name of a GPU, or None for cores.
+    """
     context = multiprocessing.get_context("spawn")
     states, deaths = dict(status.states), Counter[str]()
-    team: dict[Connection, tuple[Any, str]] = {}
+    team: dict[Connection, tuple[Any, str, str | None]] = {}
 
-    def hire() -> None:
+    def hire(slot: str | None) -> None:
         """Start a worker with the next job."""
         mine, theirs = context.Pipe()
-        with _one_thread():
-            process = context.Process(target=_work, args=(theirs, study, path))
+        device = "cpu" if slot is None else "gpu"
+        with environment_of(slot):
+            process = context.Process(target=_work, args=(theirs, study, path, device, ranks))
             process.start()
         theirs.close()
-        assign(mine, process)
+        assign(mine, process, slot)
 
-    def assign(pipe: Connection, process: Any) -> None:
+    def assign(pipe: Connection, process: Any, slot: str | None) -> None:
         job = todo.popleft()
         states[job] = "running"
-        team[pipe] = (process, job)
+        team[pipe] = (process, job, slot)
         pipe.send(job)
 
     def dismiss(pipe: Connection) -> Any:
-        process, _ = team.pop(pipe)
+        process, _, _ = team.pop(pipe)
         pipe.close()
         process.join()
         return process.exitcode
 
     try:
-        for _ in range(workers):
-            hire()
+        for slot in slots:
+            hire(slot)
         while team:
             for pipe in wait(list(team)):
                 assert isinstance(pipe, Connection)
-                process, job = team[pipe]
+                process, job, slot = team[pipe]
                 try:
                     part, states[job] = pipe.recv()
                 except (EOFError, OSError):  # it was killed, or crashed
                     code, part, states[job] = dismiss(pipe), 0.0, "interrupted"
                     deaths[job] += 1
                     if deaths[job] < MOST_DEATHS:
-                        todo.appendleft(job)
+                        todo.append(job)  # not next: what ends workers may be passing
                     else:
                         _give_up(path, job, code)
                         states[job] = "failed"
                     if todo:
-                        hire()
+                        hire(slot)
                 else:
                     if part == 1.0 and todo:
-                        assign(pipe, process)
+                        assign(pipe, process, slot)
                     elif part == 1.0:
                         dismiss(pipe)
                 tell(job, part, Counter(states.values()))
-    finally:  # on an error or SIGINT, too: a closed pipe makes a worker stop with a checkpoint
+    finally:  # on an error or signal, too: a closed pipe makes a worker stop with a checkpoint
         for pipe in team:
             pipe.close()
-        for process, _ in team.values():
+        for process, _, _ in team.values():
             process.join()
 
 
-def _work(pipe: Connection, study: Study, path: Path) -> None:
+def _work(pipe: Connection, study: Study, path: Path, device: DeviceName, ranks: int) -> None:
     """Do jobs as they come, until the pipe closes: then stop after the present chunk."""
     import freud
 
@@ -224,23 +243,25 @@ def _work(pipe: Connection, study: Study, path: Path) -> None:
     try:
         while True:
             job = project.open_job(id=pipe.recv())
-            pipe.send((1.0, _do(job, study, pipe)))
+            pipe.send((1.0, _do(job, study, pipe, device, ranks)))
     except (EOFError, OSError):
         return
 
 
-def _do(job: Any, study: Study, pipe: Connection) -> str:
+def _do(job: Any, study: Study, pipe: Connection, device: DeviceName, ranks: int) -> str:
     """Run one job to its end, unless it is done or another process is at it; return its state."""
     folder = Path(job.path)
     try:
         with _patiently_locked(folder):
-            if _document(job).get("status") == "done":  # by another process, meanwhile
+            if document_of(job).get("status") == "done":  # by another process, meanwhile
                 return "done"
             watch = _Watch(folder / "run", study.stopping, pipe)
             began = time.perf_counter()
             try:
                 recipe = study.recipe_of(dict(job.cached_statepoint))
-                run = assemble(recipe, watch.path, device="cpu", threads=1, progress=watch)
+                run = assemble(
+                    recipe, watch.path, device=device, threads=1, ranks=ranks, progress=watch
+                )
                 if not (run.finished or watch.reached):
                     return "interrupted"
                 row = _row(run, study.stopping, watch.reached)
@@ -358,87 +379,6 @@ _KEPT = tuple(
 )
 
 
-def open_project(study: Study, path: Path) -> Any:
-    """Return the signac project of a study.
-
-    Raises:
-        RunDirectoryError: none is there, or one of another study, base recipe or set of axes.
-    """
-    import signac
-
-    try:
-        project = signac.get_project(path, search=False)
-    except LookupError as error:
-        raise RunDirectoryError(
-            f"{path}: no study here; start it with: dipolar-md study run {study.name}"
-        ) from error
-    known, wanted = project.document(), _identity(study)
-    if not known:
-        raise RunDirectoryError(f"{path}: a signac project of something else; choose another --out")
-    if odd := sorted(key for key in wanted if known.get(key) != wanted[key]):
-        raise RunDirectoryError(
-            f"{path}: holds a study with another {' and '.join(odd)}; choose another --out "
-            "(values of an axis and replicas may be added to a study, nothing else be changed)"
-        )
-    return project
-
-
-def _identity(study: Study) -> dict[str, Any]:
-    """Return what must be the same for all jobs of a project."""
-    return {
-        "study": study.name,
-        "base recipe": study.base.to_toml(),
-        "set of axes": {name: list(study.axes[name].keys) for name in sorted(study.axes)},
-        "seed": study.seed,
-        "stopping rule": study.stopping.relative_error if study.stopping else None,
-    }
-
-
-def _directory(study: Study, out: str | Path | None) -> Path:
-    path = Path(out) if out is not None else Path("studies") / study.name
-    if path.exists() and not path.is_dir():
-        raise RunDirectoryError(f"{path}: is a file, not a study; choose another --out")
-    return path
-
-
-def _prepare(study: Study, path: Path) -> None:
-    """Make the project and its jobs, one process at a time."""
-    import signac
-
-    if {entry.name for entry in path.iterdir()} - {".lock", ".signac"} and not (
-        path / ".signac"
-    ).is_dir():
-        raise RunDirectoryError(f"{path}: not empty and no study; choose another --out")
-    with (path / ".lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        project = signac.init_project(path)
-        if not project.document() and not len(project):
-            project.document.update(_identity(study))
-        project = open_project(study, path)
-        for point in study.points():
-            project.open_job(point).init()
-
-
-def _document(job: Any) -> dict[str, Any]:
-    return dict(job.document()) if Path(job.path).is_dir() else {}
-
-
-def _state(folder: Path, document: dict[str, Any]) -> str:
-    if document.get("status") == "done":
-        return "done"
-    if not folder.is_dir():
-        return "waiting"
-    if (folder / ".lock").exists():
-        with (folder / ".lock").open() as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return "running"
-    return str(
-        document.get("status") or ("interrupted" if (folder / "run").exists() else "waiting")
-    )
-
-
 def _give_up(path: Path, id: str, code: int | None) -> None:
     """Note that a job keeps losing its workers."""
     import signac
@@ -472,16 +412,13 @@ def _patiently_locked(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    """Give processes started meanwhile one thread in numerical libraries."""
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
+def _terminable() -> Iterator[None]:
+    """Take SIGTERM, by which a queue ends a job, like SIGINT."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        signal.signal(signal.SIGTERM, before)
