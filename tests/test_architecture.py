@@ -26,7 +26,7 @@ LEVELS = {  # an import leads to the same wing or to a lower level; sideways is 
     **dict.fromkeys(("simulation", "analysis"), 4),
     **dict.fromkeys(("study", "plots"), 5),
     **dict.fromkeys(("report", "tem"), 6),
-    **dict.fromkeys(("terminal", "study_report"), 7),
+    **dict.fromkeys(("terminal", "study_report", "study_inference"), 7),
     **dict.fromkeys(("cli", "study_commands"), 8),
 }
 FOREIGN = {  # who may import what is nobody else's business
@@ -42,8 +42,8 @@ FOREIGN = {  # who may import what is nobody else's business
     "PIL": {"images"},
     "matplotlib": {
         *("plots.style", "plots.run", "plots.measured", "plots.phase", "plots.body"),
-        "plots.study",
-        *("report", "tem"),
+        *("plots.study", "plots.inference"),
+        *("report", "tem", "study_inference"),
     },
     "typer": {"cli", "study_commands"},
     "ase": {"model.structure", "model.molecule"},

@@ -97,7 +97,7 @@ def over_replicas(rows: list[Row], axes: list[str]) -> list[StatePointMean]:
             group[0],
             len(group),
             {
-                name: _mean(
+                name: replica_mean(
                     [row[prefix + name] for row in group],
                     [row.get(f"{prefix}{name}_err") for row in group],
                 )
@@ -109,7 +109,8 @@ def over_replicas(rows: list[Row], axes: list[str]) -> list[StatePointMean]:
     ]
 
 
-def _mean(values: list[float], errors: list[float | None]) -> Estimate:
+def replica_mean(values: list[float], errors: list[float | None]) -> Estimate:
+    """Return the mean of replicas; its error is the larger of what they say and scatter."""
     known = [error for error in errors if error is not None]
     made = math.sqrt(sum(e * e for e in known)) / len(values) if len(known) == len(values) else None
     if len(values) == 1:
