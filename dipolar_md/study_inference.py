@@ -205,7 +205,8 @@ def _unexplained(misfit: Misfit, posterior: Posterior) -> str:
     if datum.quantity == "spacing_nm":
         miss = f"by {abs(value - wanted):.2g} nm"
     else:
-        miss = f"by a factor of {max(value / wanted, wanted / value):.2g}"
+        factor = max(value / wanted, wanted / value)
+        miss = f"by a factor of {factor:.{0 if factor >= 10 else 1}f}"
     ends = [
         axis.name
         for axis in posterior.axes

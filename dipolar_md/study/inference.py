@@ -74,7 +74,8 @@ class Datum(NamedTuple):
 
     def __str__(self) -> str:
         if self.value is not None:
-            return f"{self.value:.4g} ± {self.error:.2g} nm"
+            digits = max(0, 1 - math.floor(math.log10(self.error))) if self.error else 2
+            return f"{self.value:.{digits}f} ± {self.error:.{digits}f} nm"
         if self.low is not None and self.high is not None:
             return f"{self.low:g}–{self.high:g} nm"
         return f"at least {self.low:g} nm" if self.high is None else f"at most {self.high:g} nm"
@@ -225,7 +226,7 @@ def infer(
     }
     m, d = GRID[len(numbers)], len(numbers)
     middle = (np.arange(m) + 0.5) / m
-    grid = np.stack(np.meshgrid(*[middle] * d, indexing="ij"), -1).reshape(m**d, d)
+    grid = middle[np.indices(d * (m,)).reshape(d, m**d).T]
     branches = list(product(*(values[name] for name in words)))
     parts = [
         _branch([row for row in rows if tuple(row[w] for w in words) == branch], unit)
