@@ -63,7 +63,8 @@ def status_of_study(name: StudyName, out_dir: StudyOut = None) -> None:
 def report_study(name: StudyName, out_dir: StudyOut = None) -> None:
     """Threshold dipoles, one table of all finished jobs, and figures.
 
-    Writes results.csv, thresholds.csv and figures/*.png into the study.
+    Writes results.csv, thresholds.csv and figures/*.png into the study; results.parquet, too, where
+    pyarrow is installed.
     """
     import dipolar_md as dm
 
@@ -207,6 +208,8 @@ def _print_report(report: "StudyReport") -> None:
     )
     names = ", ".join(str(path.relative_to(report.path)) for path in report.files)
     out.print(f"Written to {escaped(str(report.path))}: {escaped(names)}", soft_wrap=True)
+    if not any(path.suffix == ".parquet" for path in report.files):
+        out.print("results.parquet needs pyarrow: pip install 'dipolar-md\\[parquet]'")
 
 
 def _print_inference(found: "StudyInference") -> None:

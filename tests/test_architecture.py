@@ -37,6 +37,7 @@ FOREIGN = {  # who may import what is nobody else's business
     "networkx": {"analysis.chains"},
     "pymbar": {"analysis.timeseries"},
     "signac": {"study.execution"},
+    "pyarrow": {"study.aggregation"},
     "skimage": {"analysis.micrograph"},
     "tifffile": {"images"},
     "PIL": {"images"},
@@ -55,7 +56,12 @@ FOREIGN = {  # who may import what is nobody else's business
         *("parameters", "model.cluster", "simulation.recipe", "analysis.reference", "study.grid"),
     },
 }
-OPTIONAL = {"ase", "cclib", "tblite"}  # extras: imported only when a file or a method needs them
+OPTIONAL = {
+    "ase",
+    "cclib",
+    "tblite",
+    "pyarrow",
+}  # extras: imported only when a file or a method needs them
 LONG = {"theory"}  # to be split
 
 

@@ -28,7 +28,12 @@ from dipolar_md.plots.run import (
     draw_pair_energy,
     draw_spacing,
 )
-from dipolar_md.plots.study import draw_collapse, draw_dipole_scan, draw_phase_map
+from dipolar_md.plots.study import (
+    draw_collapse,
+    draw_dipole_scan,
+    draw_length_series,
+    draw_phase_map,
+)
 from dipolar_md.plots.style import STYLE
 
 __all__ = [
@@ -45,6 +50,7 @@ __all__ = [
     "draw_joint",
     "draw_length_bands",
     "draw_length_distribution",
+    "draw_length_series",
     "draw_marginal",
     "draw_micrograph",
     "draw_pair_energy",
