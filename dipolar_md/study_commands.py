@@ -219,15 +219,14 @@ def _print_inference(found: "StudyInference") -> None:
     if posterior.axes:
         table = table_of(
             "What the measurement says of each axis",
-            *("axis", "simulated", "median", "68 %", "95 %", "bits", "width", "decided"),
+            *("axis", "median", "68 %", "95 %", "bits", "width", "decided"),
         )
         for axis in posterior.axes:
-            spans = [(axis.edges[0], axis.edges[-1]), axis.interval_68, axis.interval_95]
-            simulated, inner, outer = (f"{low:.3g}–{high:.3g}" for low, high in spans)
+            spans = [axis.interval_68, axis.interval_95]
+            inner, outer = (f"{low:.3g}–{high:.3g}" for low, high in spans)
             unit = f" / {axis.unit}" if axis.unit else ""
             table.add_row(
                 escaped(axis.name.removesuffix(f"_{axis.unit}") + unit),
-                simulated,
                 f"{axis.median:.3g}",
                 inner,
                 outer,

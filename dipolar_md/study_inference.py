@@ -212,7 +212,7 @@ def _unexplained(misfit: Misfit, posterior: Posterior) -> str:
         for axis in posterior.axes
         if posterior.best[axis.name] in (_middle(axis, 0), _middle(axis, -1))
     ]
-    beyond = f" That is the end of what was simulated of {', '.join(ends)}." if ends else ""
+    beyond = f" That is the end of what was simulated of {' and '.join(ends)}." if ends else ""
     return (
         f"No state of this study explains a {NAMES[datum.quantity]} of {datum}. The best, "
         f"{_best(posterior)}, gives {_given(misfit)}: too {'short' if value < wanted else 'long'} "
@@ -260,10 +260,11 @@ def _best(posterior: Posterior) -> str:
 
 
 def _given(misfit: Misfit) -> str:
-    value, low, high = (float(v or 0.0) for v in (misfit.value, misfit.low, misfit.high))
+    value, low, high = (v or 0.0 for v in (misfit.value, misfit.low, misfit.high))
+    value, low, high = (float(f"{v:.3g}") for v in (value, low, high))  # no powers of ten
     if misfit.bound:
-        return f"at least {value:.3g} nm, a lower bound set by its box"
-    return f"{value:.3g} nm ({low:.3g}–{high:.3g} nm, 68 %)"
+        return f"at least {value:g} nm, a lower bound set by its box"
+    return f"{value:g} nm ({low:g}–{high:g} nm, 68 %)"
 
 
 def _middle(axis: AxisPosterior, cell: int) -> float:
@@ -279,12 +280,14 @@ def _notes(
     spacing_error: float,
 ) -> tuple[str, ...]:
     """Return what the answer rests on."""
-    flat = [axis.name for axis in posterior.axes if axis.logarithmic]
-    prior = "Prior: flat over the range simulated" + (
-        f", in the logarithm for {' and '.join(flat)}." if flat else "."
-    )
+    ranges = [
+        f"{axis.name} {axis.edges[0]:.4g} to {axis.edges[-1]:.4g} {axis.unit}".rstrip()
+        + ", in the logarithm" * axis.logarithmic
+        for axis in posterior.axes
+    ]
+    ranges += [f"every {name} alike" for name in posterior.words]
     told = [
-        prior,
+        f"Prior: flat over what was simulated ({'; '.join(ranges)}).",
         f"The model's own error: a factor of {length_factor:g} in a mean wire length, "
         f"{100 * spacing_error:g} % in a spacing.",
     ]
@@ -381,31 +384,36 @@ def _figure(posterior: Posterior, rows: list[Row]) -> bytes:
 
     axes, d = posterior.axes, len(posterior.axes)
     columns, lines = max(d, 1), d + len(posterior.words)
+    heights = [1.0] * d + [0.25 + 0.12 * len(shares) for shares in posterior.words.values()]
     states: dict[str, ArrayLike] = {axis.name: [row[axis.name] for row in rows] for axis in axes}
     with rc_context(plots.STYLE):
-        figure = Figure(figsize=(max(3.35, 2.3 * columns), 0.4 + 2.2 * lines))
-        grid = figure.add_gridspec(lines, columns)
+        figure = Figure(figsize=(max(3.35, 2.3 * columns), 0.5 + 2.2 * sum(heights)))
+        grid, keys = figure.add_gridspec(lines, columns, height_ratios=heights), dict[str, Any]()
         for k, axis in enumerate(axes):
             ax = figure.add_subplot(grid[k, k])
             plots.draw_marginal(
                 ax, axis.edges, axis.probability, axis.interval_95, label_of(axis), axis.logarithmic
             )
-            if k == 0:
-                figure.legend(*ax.get_legend_handles_labels(), loc="outside upper left", ncols=3)
+            keys |= dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
             for j, other in enumerate(axes[:k]):
                 kept = (j + 1, k + 1)
                 drop = tuple(i for i in range(d + 1) if i not in kept)
-                shares: NDArray[np.float64] = posterior.joint.sum(drop)
+                both: NDArray[np.float64] = posterior.joint.sum(drop)
+                panel = figure.add_subplot(grid[k, j])
                 plots.draw_joint(
-                    figure.add_subplot(grid[k, j]),
+                    panel,
                     (other.edges, axis.edges),
-                    shares,
+                    both,
                     (states[other.name], states[axis.name]),
                     (label_of(other), label_of(axis)),
                     (other.logarithmic, axis.logarithmic),
                 )
+                keys |= dict(zip(*reversed(panel.get_legend_handles_labels()), strict=True))
         for k, (name, probabilities) in enumerate(posterior.words.items()):
-            plots.draw_shares(figure.add_subplot(grid[d + k, :]), probabilities, name)
+            ax = plots.draw_shares(figure.add_subplot(grid[d + k, :]), probabilities, name)
+            if not axes:
+                keys |= dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
+        figure.legend(list(keys.values()), list(keys), loc="outside upper left", ncols=3)
         picture = io.BytesIO()
         figure.savefig(picture, format="png")
     return picture.getvalue()

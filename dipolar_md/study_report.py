@@ -144,7 +144,7 @@ def _draw_study(
         }
         if distributions:
             step = -(-len(distributions) // 7)
-            some = dict(list(distributions.items())[::-step])
+            some = dict(list(distributions.items())[::-step][::-1])
             where = "" if len(series) == 1 else series[0][0]
             paths.append(
                 drawn(

@@ -398,7 +398,7 @@ def test_the_command(command, study):
         "dipole / D",
         "informs nothing here (calibrated)",
         "No state of this study explains a mean wire length of at least 1000 nm",
-        "Prior: flat over the range simulated",
+        "Prior: flat over what was simulated (dipole_D 21.85 to 43.42 D)",
         "inference.json",
     ):
         assert words in answer.words

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
 from dipolar_md.plots.style import BAR, BLUE, DASHES, INK, VERMILION, plain_log_ticks
@@ -43,11 +45,11 @@ def draw_marginal(
         middle[first:last], height[first:last], color=BAR, linewidth=0, label="95 % interval"
     )
     ax.plot(middle, height, color=BLUE, label="posterior")
-    ax.axhline(1, color=INK, linewidth=0.8, linestyle=DASHES[1], label="prior")
+    ax.axhline(1, color=INK, linewidth=0.8, linestyle=DASHES[3], label="prior")
     if logarithmic:
         ax.set_xscale("log")
-        plain_log_ticks(ax.xaxis)
     ax.set_xlim(float(x[0]), float(x[-1]))
+    _few_ticks(ax.xaxis, logarithmic)
     ax.set_ylim(0, 1.12 * max(float(height.max()), 1.2))
     ax.set_xlabel(label)
     ax.set_ylabel("posterior / prior")
@@ -87,15 +89,15 @@ def draw_joint(
         ax.contour(
             *middles, p.T, levels=levels, colors=[INK], linewidths=0.8, linestyles=["--", "-"]
         )
-    ax.plot(*states, ".", color=VERMILION, markersize=2.5, clip_on=False)
-    for axis, log, scale in zip(
-        (ax.xaxis, ax.yaxis), logarithmic, (ax.set_xscale, ax.set_yscale), strict=True
-    ):
-        if log:
-            scale("log")
-            plain_log_ticks(axis)
+    ax.plot(*states, ".", color=VERMILION, markersize=2.5, clip_on=False, label="simulated")
+    for dashes, words in (("-", "68 %"), ("--", "95 %")):
+        ax.plot([], [], color=INK, linewidth=0.8, linestyle=dashes, label=f"holds {words}")
+    ax.set_xscale("log" if logarithmic[0] else "linear")
+    ax.set_yscale("log" if logarithmic[1] else "linear")
     ax.set_xlim(float(x[0]), float(x[-1]))
     ax.set_ylim(float(y[0]), float(y[-1]))
+    _few_ticks(ax.xaxis, logarithmic[0])
+    _few_ticks(ax.yaxis, logarithmic[1])
     ax.set_xlabel(labels[0])
     ax.set_ylabel(labels[1])
     return ax
@@ -113,12 +115,23 @@ def draw_shares(ax: Axes, shares: Mapping[str, float], label: str) -> Axes:
         `ax`.
     """
     ax.barh(list(shares), list(shares.values()), color=BLUE, height=0.6, label="posterior")
-    ax.axvline(1 / len(shares), color=INK, linewidth=0.8, linestyle=DASHES[1], label="prior")
+    ax.axvline(1 / len(shares), color=INK, linewidth=0.8, linestyle=DASHES[3], label="prior")
     ax.set_xlim(0, 1)
     ax.invert_yaxis()
     ax.set_xlabel("probability")
     ax.set_ylabel(label)
     return ax
+
+
+def _few_ticks(axis: Axis, logarithmic: bool) -> None:
+    """Label few round numbers; 1, 2, 5, 10 where a logarithmic axis spans a decade or more."""
+    low, high = axis.get_view_interval()
+    if logarithmic and high / low >= 10:
+        plain_log_ticks(axis)
+        return
+    axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
 
 
 def _levels(probability: NDArray[np.float64], parts: tuple[float, ...]) -> list[float]:

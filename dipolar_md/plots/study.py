@@ -114,13 +114,18 @@ def draw_phase_map(
     )  # fmt: skip
     chains = n >= at_length
     ax.scatter(
-        x[chains], y[chains], s=size, marker="s", facecolors="none", edgecolors=INK, linewidths=0.8
-    )
+        x[chains], y[chains], s=size, marker="s", facecolors="none", edgecolors=INK, linewidths=0.8,
+        label=f"length ≥ {at_length:g}",
+    )  # fmt: skip
     bar = ax.figure.colorbar(found, ax=ax, label="mean chain length")
     plain_log_ticks(bar.ax.yaxis)
     if expected:
         ax.plot(
-            *expected, color=INK, linewidth=1, linestyle=DASHES[1], label=f"theory: {at_length:g}"
+            *expected,
+            color=INK,
+            linewidth=1,
+            linestyle=DASHES[1],
+            label=f"theory: length {at_length:g}",
         )
     below = float(y.min()) - 0.12 * max(float(np.ptp(y)), 1.0)
     for number, (name, own, equivalent) in enumerate(systems):
