@@ -186,20 +186,22 @@ def conclusions(posterior: Posterior) -> tuple[str, ...]:
             )
     if not posterior.informed:
         return (*told, "So nothing was measured that could decide any axis of this study.")
+    if posterior.verdict == "explained":
+        return (*told, *_explained(posterior))
     for misfit in posterior.misfits:
-        if misfit.tag == "predicted" and misfit.probability < UNLIKELY:
-            told.append(_unexplained(misfit, posterior))
-    if posterior.explained:
-        told += _explained(posterior)
-    elif posterior.censored:
+        if misfit.tag == "predicted" and misfit.shown < UNLIKELY:
+            told.append(_missed(misfit, posterior))
+    if posterior.censored:
+        word = "It isn't excluded either" if posterior.verdict == "open" else "Mind"
         told.append(
-            f"In {posterior.censored} of its {posterior.states} states fewer than {FEWEST_CHAINS} "
-            "chains share a box: longer wires need more clusters (n_clusters)."
+            f"{word}: the lengths of {posterior.censored} of its {posterior.states} states are "
+            f"lower bounds, with fewer than {FEWEST_CHAINS} chains in a box or still growing. More "
+            "clusters (n_clusters) or longer runs would tell."
         )
     return tuple(told)
 
 
-def _unexplained(misfit: Misfit, posterior: Posterior) -> str:
+def _missed(misfit: Misfit, posterior: Posterior) -> str:
     datum, value = misfit.datum, misfit.value or 0.0
     wanted = datum.value or (datum.low if value < (datum.low or 0.0) else datum.high) or value
     if datum.quantity == "spacing_nm":
@@ -263,7 +265,7 @@ def _given(misfit: Misfit) -> str:
     value, low, high = (v or 0.0 for v in (misfit.value, misfit.low, misfit.high))
     value, low, high = (float(f"{v:.3g}") for v in (value, low, high))  # no powers of ten
     if misfit.bound:
-        return f"at least {value:g} nm, a lower bound set by its box"
+        return f"at least {value:g} nm, a lower bound"
     return f"{value:g} nm ({low:g}–{high:g} nm, 68 %)"
 
 
@@ -304,7 +306,7 @@ def _notes(
     if posterior.censored:
         told.append(
             f"{posterior.censored} of {posterior.states} states have fewer than {FEWEST_CHAINS} "
-            "chains in a box: their lengths count as lower bounds."
+            "chains in a box or still grow: their lengths count as lower bounds."
         )
     unsettled = sum(not row["equilibrated"] for row in rows)
     if unsettled:
@@ -354,12 +356,13 @@ def summary(posterior: Posterior) -> dict[str, Any]:
             "best_68_nm": None if misfit.value is None else [misfit.low, misfit.high],
             "best_is_lower_bound": misfit.bound,
             "predictive_probability": misfit.probability,
+            "predictive_probability_as_shown": misfit.shown,
             "left_out_error": misfit.left_out if np.isfinite(misfit.left_out) else None,
         }
         for misfit in posterior.misfits
     ]
     return {
-        "explained": posterior.explained if posterior.informed else None,
+        "verdict": posterior.verdict if posterior.informed else "uninformed",
         "bits": posterior.bits,
         "best": posterior.best,
         "axes": axes | words,
