@@ -78,10 +78,11 @@ def infer_study(
         str | None, typer.Option(help="Published values, by name or TOML file.")
     ] = None,
     lengths: Annotated[
-        Path | None, typer.Option(help="CSV of wire lengths: contour_length_nm or projected_….")
+        Path | None,
+        typer.Option(help="CSV with a column contour_length_nm or projected_length_nm."),
     ] = None,
     spacings: Annotated[
-        Path | None, typer.Option(help="CSV of spacings: spacing_nm or projected_….")
+        Path | None, typer.Option(help="CSV with a column spacing_nm or projected_spacing_nm.")
     ] = None,
     length_factor: Annotated[
         float, typer.Option(help="The model's own error of a mean wire length, a factor.", min=1.0)

@@ -16,7 +16,7 @@ import dipolar_md as dm
 from dipolar_md.errors import InputError
 from dipolar_md.study.emulator import fit_emulator
 from dipolar_md.study.execution import _prepare, open_project
-from dipolar_md.study.inference import FEWEST_CHAINS, Datum, infer
+from dipolar_md.study.inference import FEWEST_CHAINS, LENGTH_FACTOR, Datum, _log_interval, infer
 from dipolar_md.study_inference import conclusions, measured_data
 
 CONTACT = 1.8
@@ -152,7 +152,7 @@ def test_a_range_is_met_by_every_value_inside(low, high, limit):
     assert soft.probability[at] / soft.probability.max() == pytest.approx(0.5, abs=0.02)
 
 
-@pytest.mark.parametrize("seeds", [100, pytest.param(1000, marks=pytest.mark.validate)])
+@pytest.mark.parametrize("seeds", [100, pytest.param(500, marks=pytest.mark.validate)])
 def test_the_truth_is_inside_as_often_as_said(seeds):
     inside = []
     for seed in range(seeds):
@@ -161,16 +161,24 @@ def test_the_truth_is_inside_as_often_as_said(seeds):
         dipoles = (20, 28, 36, 44, 52, 60)
         rows = [
             row_of({"dipole_D": float(d), "replica": k}, math.exp(line(d) + 0.5 * math.sin(d / 8)),
-                   0.1, rng)
+                   0.2, rng)
             for d in dipoles for k in range(3)
         ]  # fmt: skip
-        mean = math.exp(line(truth) + 0.5 * math.sin(truth / 8) + rng.normal(0, math.log(1.3)))
-        sample = CONTACT * (1 + rng.exponential(mean, 60))
-        measured = wires(sample.mean(), sample.std() / math.sqrt(60))
-        (axis,) = infer(rows, {"dipole_D": False}, [measured], 1.3).axes
+        mean = math.exp(line(truth) + 0.5 * math.sin(truth / 8) + rng.normal(0, math.log(1.05)))
+        sample = CONTACT * (1 + rng.exponential(mean, 300))
+        measured = wires(sample.mean(), sample.std() / math.sqrt(300))
+        (axis,) = infer(rows, {"dipole_D": False}, [measured], 1.05).axes
         inside.append([low < truth < high for low, high in (axis.interval_68, axis.interval_95)])
     for part, share in zip((0.68, 0.95), np.mean(inside, axis=0), strict=True):
         assert share == pytest.approx(part, abs=3 * math.sqrt(part * (1 - part) / seeds))
+
+
+def test_intervals_keep_their_digits_in_both_tails():
+    for a, b in ((11.0, 10.0), (-10.0, -11.0), (40.0, 39.0), (1.0, -1.0), (math.inf, 12.0)):
+        exact = stats.norm.logsf(max(b, -a)) if abs(b) > 30 else None
+        low, high = (b, a) if b > 0 else (-a, -b)
+        exact = exact or math.log(stats.norm.sf(low) - stats.norm.sf(high))
+        assert float(_log_interval(np.array(a), np.array(b))) == pytest.approx(exact, rel=1e-9)
 
 
 def test_data_that_say_nothing_decide_nothing():
@@ -274,6 +282,17 @@ def test_a_calibrated_spacing_informs_nothing():
     both = [infer(one_axis(), {"dipole_D": False}, data).axes[0].median
             for data in ([wires(20.0, 1.0)], [wires(20.0, 1.0), spacing])]  # fmt: skip
     assert both[0] == both[1]
+
+
+def test_contacts_that_differ_only_between_clusters_are_inputs_too():
+    rows = [
+        row_of({"cluster_kind": name}, 5.0, 0.1, contact=contact)
+        for name, contact in (("r-au-cu", 1.8), ("au3cd", 1.4))
+    ]
+    spacing = Datum("spacing_nm", "a test", 1.42, 0.01)
+    found = infer(rows, {"cluster_kind": False}, [spacing])
+    assert not found.informed
+    assert found.words["cluster_kind"] == {"au3cd": 0.5, "r-au-cu": 0.5}
 
 
 def test_a_spacing_informs_a_contact_that_is_varied():
@@ -423,6 +442,8 @@ def test_the_command(command, study):
         assert words in answer.words
     help = command("study", "infer", "--help")
     assert "Example: dipolar-md study infer demo --reference tem-r-au-cu" in help.words
+    assert f"[default: {LENGTH_FACTOR}]" in help.words
+    assert "…" not in help.out
     assert command("study", "infer", "demo", f"--out={path}").code == 2
 
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 import dipolar_md as dm
 from dipolar_md import plots
 from dipolar_md.parameters import parameter_file, read_toml
-from dipolar_md.study.aggregation import over_replicas, to_parquet
+from dipolar_md.study.aggregation import over_replicas, study_rows, to_parquet
 from dipolar_md.study.execution import _prepare, open_project
 
 ROOT = Path(__file__).parent.parent
@@ -44,17 +44,24 @@ def row_of(point, length, fractions=None, **more):
 def test_parquet_keeps_types_and_what_is_missing():
     parquet = pytest.importorskip("pyarrow.parquet")
     rows = [
-        {"dipole_D": 20, "solvent": "water", "equilibrated": True, "n": 3, "never": None},
+        {
+            "dipole_D": 20,
+            "solvent": "water",
+            "equilibrated": True,
+            "n": 3,
+            "never": None,
+            "persistence": "stiff",
+        },
         {"dipole_D": 21.5, "solvent": "vacuum", "equilibrated": False, "n": 4, "late": 0.5},
     ]
     table = parquet.read_table(io.BytesIO(to_parquet(rows)))
     assert {field.name: str(field.type) for field in table.schema} == {
         "dipole_D": "double", "solvent": "string", "equilibrated": "bool", "n": "int64",
-        "never": "double", "late": "double",
+        "never": "double", "persistence": "string", "late": "double",
     }  # fmt: skip
     back = table.to_pylist()
     assert back[0] == {**rows[0], "dipole_D": 20.0, "late": None}
-    assert back[1] == {**rows[1], "never": None}
+    assert back[1] == {**rows[1], "never": None, "persistence": None}
 
 
 def test_without_pyarrow_there_is_no_parquet(monkeypatch):
@@ -145,8 +152,10 @@ def test_the_report_tells_what_parquet_needs(mapped, monkeypatch, command):
     answer = command("study", "report", file, f"--out={path}")
     assert "results.parquet needs pyarrow: pip install 'dipolar-md[parquet]'" in answer.words
     assert "figures/length_distributions.png" in answer.words
-    chart = dm.phase_map(dm.report_study(file, path).means)
+    rows = study_rows(dm.load_study(file), path)
+    means = over_replicas(rows, ["dipole_D", "relative_permittivity"])
+    chart = dm.phase_map(means)
     assert chart.systems[0].name == "R-Au-Cu"
     assert sorted(set(chart.relative_permittivity)) == [1.0, 2.0]
-    one = [m for m in dm.report_study(file, path).means if m.row["relative_permittivity"] == 1]
+    one = [mean for mean in means if mean.row["relative_permittivity"] == 1]
     assert dm.phase_map(one) is None
