@@ -74,7 +74,8 @@ _NAMES = {
     "study.execution": ("StudyStatus", "run_study", "study_status"),
     "study.grid": ("Study", "estimate", "load_study"),
     "study.slurm": ("Submission", "submit_study"),
-    "study_report": ("StudyReport", "report_study"),
+    "study_inference": ("StudyInference", "infer_study"),
+    "study_report": ("PhaseMap", "StudyReport", "phase_map", "report_study"),
     "tem": ("compare_run", "image_run", "measure_image"),
     "trajectory": ("Frame", "Trajectory"),
 }
@@ -176,7 +177,11 @@ if TYPE_CHECKING:
     from dipolar_md.study.grid import load_study as load_study
     from dipolar_md.study.slurm import Submission as Submission
     from dipolar_md.study.slurm import submit_study as submit_study
+    from dipolar_md.study_inference import StudyInference as StudyInference
+    from dipolar_md.study_inference import infer_study as infer_study
+    from dipolar_md.study_report import PhaseMap as PhaseMap
     from dipolar_md.study_report import StudyReport as StudyReport
+    from dipolar_md.study_report import phase_map as phase_map
     from dipolar_md.study_report import report_study as report_study
     from dipolar_md.tem import compare_run as compare_run
     from dipolar_md.tem import image_run as image_run

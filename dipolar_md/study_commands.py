@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dipolar_md.study.execution import StudyStatus
     from dipolar_md.study.grid import Study
     from dipolar_md.study.slurm import Submission
+    from dipolar_md.study_inference import StudyInference
     from dipolar_md.study_report import StudyReport
 
 study = typer.Typer(
@@ -145,11 +146,39 @@ def status_of_study(name: StudyName, out_dir: StudyOut = None) -> None:
 def report_study(name: StudyName, out_dir: StudyOut = None) -> None:
     """Threshold dipoles, one table of all finished jobs, and figures.
 
-    Writes results.csv, thresholds.csv and figures/*.png into the study.
+    Writes results.csv, thresholds.csv and figures/*.png into the study; results.parquet, too, where
+    pyarrow is installed.
     """
     import dipolar_md as dm
 
     _print_report(dm.report_study(name, out_dir))
+
+
+@study.command("infer", epilog="Example: `dipolar-md study infer demo --reference tem-r-au-cu`")
+def infer_study(
+    name: StudyName,
+    reference: Annotated[
+        str | None, typer.Option(help="Published values, by name or TOML file.")
+    ] = None,
+    lengths: Annotated[
+        Path | None,
+        typer.Option(help="CSV with a column contour_length_nm or projected_length_nm."),
+    ] = None,
+    spacings: Annotated[
+        Path | None, typer.Option(help="CSV with a column spacing_nm or projected_spacing_nm.")
+    ] = None,
+    length_factor: Annotated[
+        float, typer.Option(help="The model's own error of a mean wire length, a factor.", min=1.0)
+    ] = 1.6,
+    out_dir: StudyOut = None,
+) -> None:
+    """Which of a study's states explain a measured wire length and spacing.
+
+    Writes inference.json and figures/inference.png into the study.
+    """
+    import dipolar_md as dm
+
+    _print_inference(dm.infer_study(name, reference, lengths, spacings, out_dir, length_factor))
 
 
 def _print_plan(study: "Study", status: "StudyStatus") -> None:
@@ -279,3 +308,46 @@ def _print_report(report: "StudyReport") -> None:
     )
     names = ", ".join(str(path.relative_to(report.path)) for path in report.files)
     out.print(f"Written to {escaped(str(report.path))}: {escaped(names)}", soft_wrap=True)
+    if not any(path.suffix == ".parquet" for path in report.files):
+        out.print("results.parquet needs pyarrow: pip install 'dipolar-md\\[parquet]'")
+
+
+def _print_inference(found: "StudyInference") -> None:
+    """Print what measurements say of each axis, the answer in words, and what it rests on."""
+    posterior = found.posterior
+    said = {True: "yes", False: "no"}
+    if posterior.axes:
+        table = table_of(
+            "What the measurement says of each axis",
+            *("axis", "median", "68 %", "95 %", "bits", "width", "decided"),
+        )
+        for axis in posterior.axes:
+            spans = [axis.interval_68, axis.interval_95]
+            inner, outer = (f"{low:.3g}–{high:.3g}" for low, high in spans)
+            unit = f" / {axis.unit}" if axis.unit else ""
+            table.add_row(
+                escaped(axis.name.removesuffix(f"_{axis.unit}") + unit),
+                f"{axis.median:.3g}",
+                inner,
+                outer,
+                f"{axis.bits:.2f}",
+                f"{axis.width_ratio:.2f}",
+                said[posterior.decided(axis.name)],
+            )
+        out.print(table)
+    for name, shares in posterior.words.items():
+        bits = f"{name}: {posterior.word_bits[name]:.2f} bits"
+        table = table_of(f"{bits}, decided: {said[posterior.decided(name)]}", name, "probability")
+        for word, share in shares.items():
+            table.add_row(escaped(word), f"{100 * share:.1f} %")
+        out.print(table)
+    for sentence in found.sentences:
+        out.print(escaped(sentence), soft_wrap=True)
+    out.print(
+        "68 % and 95 %: credible intervals; bits: information gained over the prior; width: of the "
+        f"95 % interval over the prior's. All axes together: {posterior.bits:.2f} bits."
+    )
+    for note in found.notes:
+        out.print(f"- {escaped(note)}", soft_wrap=True)
+    names = ", ".join(str(path.relative_to(found.path)) for path in found.files)
+    out.print(f"Written to {escaped(str(found.path))}: {escaped(names)}", soft_wrap=True)

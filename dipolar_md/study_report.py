@@ -1,4 +1,4 @@
-"""What a study leaves for people: `results.csv`, `thresholds.csv`, figures."""
+"""What a study leaves for people: `results.csv` (and Parquet), `thresholds.csv`, figures."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +14,7 @@ from dipolar_md.report import drawn
 from dipolar_md.simulation.assembly import write_file
 from dipolar_md.study.aggregation import (
     THRESHOLD_LENGTH,
+    SeedSystem,
     StatePointMean,
     Threshold,
     dipole_series,
@@ -22,8 +23,21 @@ from dipolar_md.study.aggregation import (
     study_rows,
     thresholds,
     to_csv,
+    to_parquet,
 )
 from dipolar_md.study.grid import Study, load_study, said
+
+
+class PhaseMap(NamedTuple):
+    """What `plots.draw_phase_map` draws, in its order."""
+
+    dipole_D: list[float]
+    relative_permittivity: list[float]
+    length: list[float]
+    found: tuple[list[float], list[float]] | None
+    expected: tuple[list[float], list[float]]
+    at_length: float
+    systems: list[SeedSystem]
 
 
 class StudyReport(NamedTuple):
@@ -38,6 +52,8 @@ class StudyReport(NamedTuple):
 
 def report_study(study: Study | str | Path, out: str | Path | None = None) -> StudyReport:
     """Gather the finished jobs of a study; write `results.csv`, `thresholds.csv` and figures.
+
+    With pyarrow installed `results.parquet` is written, too: the same table with its types.
 
     Args:
         study: shipped name, file, or `Study`.
@@ -64,16 +80,17 @@ def report_study(study: Study | str | Path, out: str | Path | None = None) -> St
         }
         for one in found
     ]
+    contents = {"results.csv": to_csv(rows), "results.parquet": to_parquet(rows)}
+    contents |= {"thresholds.csv": to_csv(table)} if table else {}
+    written = {path / name: content for name, content in contents.items() if content}
     try:
         (path / "figures").mkdir(exist_ok=True)
-        write_file(path / "results.csv", to_csv(rows))
-        if table:
-            write_file(path / "thresholds.csv", to_csv(table))
+        for file, content in written.items():
+            write_file(file, content)
     except OSError as error:
         raise RunDirectoryError(f"{path}: can't be written: {error}") from error
-    tables = [path / "results.csv", *([path / "thresholds.csv"] if table else [])]
     pictures = _draw_study(path / "figures", means, axes, found)
-    return StudyReport(path, axes, means, found, (*tables, *pictures))
+    return StudyReport(path, axes, means, found, (*written, *pictures))
 
 
 def _draw_study(
@@ -117,33 +134,29 @@ def _draw_study(
                 folder / "length_against_dipole.png",
             )
         )
-    x = [mean.row["dipole_D"] for mean in means]
-    y = [mean.row["relative_permittivity"] for mean in means]
-    if len(set(x)) > 1 and len(set(y)) > 1:
-        length = [mean.length.value for mean in means]
-        edge = [
-            (one.dipole_D.value, one.series["relative_permittivity"])
-            for one in found
-            if one.criterion == DEFAULT_CRITERION
-            and one.dipole_D
-            and set(one.series) == {"relative_permittivity"}
-        ]
-        onsets = [(_onset_D(first, eps), eps) for eps in np.linspace(min(y), max(y), 25).tolist()]
-        paths.append(
-            drawn(
-                lambda ax: plots.draw_phase_map(
-                    ax,
-                    x,
-                    y,
-                    length,
-                    ([d for d, _ in edge], [eps for _, eps in edge]) if edge else None,
-                    ([d for d, _ in onsets], [eps for _, eps in onsets]),
-                    THRESHOLD_LENGTH,
-                    marks,
-                ),
-                folder / "phase_map.png",
+        distributions = {
+            f"{m.row['dipole_D']:g} D": (
+                list(m.fractions),
+                [one.value for one in m.fractions.values()],
+                [one.error or 0.0 for one in m.fractions.values()],
+                m.length.value,
             )
-        )
+            for m in series[0][1]
+            if m.fractions
+        }
+        if distributions:
+            step = -(-len(distributions) // 7)
+            some = dict(list(distributions.items())[::-step][::-1])
+            where = "" if len(series) == 1 else series[0][0]
+            paths.append(
+                drawn(
+                    lambda ax: plots.draw_length_series(ax, some, where),
+                    folder / "length_distributions.png",
+                )
+            )
+    chart = phase_map(means, found)
+    if chart:
+        paths.append(drawn(lambda ax: plots.draw_phase_map(ax, *chart), folder / "phase_map.png"))
     by_concentration: dict[float, list[StatePointMean]] = {}
     for mean in means:
         key = float(f"{mean.row['concentration_mM']:.3g}")
@@ -167,6 +180,37 @@ def _draw_study(
     }
     paths.append(drawn(lambda ax: plots.draw_collapse(ax, points, curves), folder / "collapse.png"))
     return paths
+
+
+def phase_map(means: list[StatePointMean], found: list[Threshold]) -> PhaseMap | None:
+    """Return the map of mean chain length over dipole and permittivity, published clusters on it.
+
+    None where a study varies only one of the two. Clusters are marked where all state points are of
+    the same kind, the line of thresholds where the study has no third axis.
+    """
+    first = means[0].row
+    x = [mean.row["dipole_D"] for mean in means]
+    y = [mean.row["relative_permittivity"] for mean in means]
+    if len(set(x)) == 1 or len(set(y)) == 1:
+        return None
+    edge = [
+        (one.dipole_D.value, one.series["relative_permittivity"])
+        for one in found
+        if one.criterion == DEFAULT_CRITERION
+        and one.dipole_D
+        and set(one.series) == {"relative_permittivity"}
+    ]
+    range_of_y = np.linspace(min(y), max(y), 25).tolist()
+    alike = len({mean.row["cluster"] for mean in means}) == 1
+    return PhaseMap(
+        x,
+        y,
+        [mean.length.value for mean in means],
+        ([dipole for dipole, _ in edge], [eps for _, eps in edge]) if edge else None,
+        ([_onset_D(first, eps) for eps in range_of_y], range_of_y),
+        THRESHOLD_LENGTH,
+        seed_systems(_body_of(first)) if alike else [],
+    )
 
 
 def _body_of(row: dict[str, Any]) -> Body:

@@ -26,7 +26,7 @@ LEVELS = {  # an import leads to the same wing or to a lower level; sideways is 
     **dict.fromkeys(("simulation", "analysis"), 4),
     **dict.fromkeys(("study", "plots"), 5),
     **dict.fromkeys(("report", "tem"), 6),
-    **dict.fromkeys(("terminal", "study_report"), 7),
+    **dict.fromkeys(("terminal", "study_report", "study_inference"), 7),
     **dict.fromkeys(("cli", "study_commands"), 8),
 }
 FOREIGN = {  # who may import what is nobody else's business
@@ -37,13 +37,14 @@ FOREIGN = {  # who may import what is nobody else's business
     "networkx": {"analysis.chains"},
     "pymbar": {"analysis.timeseries"},
     "signac": {"study.execution", "study.project"},
+    "pyarrow": {"study.aggregation"},
     "skimage": {"analysis.micrograph"},
     "tifffile": {"images"},
     "PIL": {"images"},
     "matplotlib": {
         *("plots.style", "plots.run", "plots.measured", "plots.phase", "plots.body"),
-        "plots.study",
-        *("report", "tem"),
+        *("plots.study", "plots.inference"),
+        *("report", "tem", "study_inference"),
     },
     "typer": {"cli", "study_commands"},
     "ase": {"model.structure", "model.molecule"},
@@ -55,7 +56,12 @@ FOREIGN = {  # who may import what is nobody else's business
         *("parameters", "model.cluster", "simulation.recipe", "analysis.reference", "study.grid"),
     },
 }
-OPTIONAL = {"ase", "cclib", "tblite"}  # extras: imported only when a file or a method needs them
+OPTIONAL = {
+    "ase",
+    "cclib",
+    "tblite",
+    "pyarrow",
+}  # extras: imported only when a file or a method needs them
 LONG = {"theory"}  # to be split
 
 

@@ -405,7 +405,9 @@ def test_the_report_holds_every_job_once(ran, toy_study):
     assert (report.path / "thresholds.csv").read_text().count("\n") == 1 + len(criteria)
     for path in report.files:
         assert path.is_file()
-    assert {"length_against_dipole.png", "collapse.png"} == {p.name for p in report.files[2:]}
+    assert {"length_against_dipole.png", "length_distributions.png", "collapse.png"} == {
+        p.name for p in report.files if p.suffix == ".png"
+    }
 
 
 def test_a_map_is_drawn_where_there_are_two_axes(ran, toy_study, monkeypatch):

@@ -25,6 +25,7 @@ from dipolar_md.analysis.structure import nematic_order, polar_order
 from dipolar_md.analysis.timeseries import (
     Equilibration,
     Estimate,
+    distribution,
     equilibration,
     lifetime_ns,
     mean_estimate,
@@ -145,6 +146,23 @@ class NanowireStatistics:
         if not len(self.spacings_nm):
             return None
         return float(((self.spacings_nm >= low_nm) & (self.spacings_nm <= high_nm)).mean())
+
+    def length_fractions(self) -> dict[int, Estimate]:
+        """Return the fraction of chains, by number, of up to 1, 2, 4, 8 … clusters.
+
+        Each key is the longest of its chains, those of the key before are not among them. Errors
+        are a quarter of the 95 % band of `distribution`, None where it has none.
+        """
+        longest = 2 ** np.arange(int(np.ceil(np.log2(self.sizes.max()))) + 1)
+        edges = np.concatenate([[0.5], longest + 0.5])
+        frames = np.split(self.sizes, np.cumsum(self.chain_counts)[:-1])
+        band = distribution(frames, edges, self.equilibration.inefficiency_frames)
+        width = np.diff(edges)
+        fraction, error = band.density * width, (band.high - band.low) / 4 * width
+        return {
+            int(n): Estimate(float(f), float(e) if np.isfinite(e) else None)
+            for n, f, e in zip(longest, fraction, error, strict=True)
+        }
 
     def summary(self) -> dict[str, Any]:
         """Return the statistics under the keys of `summary.json`; errors under `…_err`."""

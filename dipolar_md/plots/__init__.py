@@ -10,6 +10,7 @@ saves it, at the width of a journal's column:
 """
 
 from dipolar_md.plots.body import draw_contact_surface, draw_sites
+from dipolar_md.plots.inference import draw_joint, draw_marginal, draw_shares
 from dipolar_md.plots.measured import (
     draw_comparison,
     draw_growth_law,
@@ -27,7 +28,12 @@ from dipolar_md.plots.run import (
     draw_pair_energy,
     draw_spacing,
 )
-from dipolar_md.plots.study import draw_collapse, draw_dipole_scan, draw_phase_map
+from dipolar_md.plots.study import (
+    draw_collapse,
+    draw_dipole_scan,
+    draw_length_series,
+    draw_phase_map,
+)
 from dipolar_md.plots.style import STYLE
 
 __all__ = [
@@ -41,13 +47,17 @@ __all__ = [
     "draw_film",
     "draw_growth",
     "draw_growth_law",
+    "draw_joint",
     "draw_length_bands",
     "draw_length_distribution",
+    "draw_length_series",
+    "draw_marginal",
     "draw_micrograph",
     "draw_pair_energy",
     "draw_phase_estimate",
     "draw_phase_map",
     "draw_scattering",
+    "draw_shares",
     "draw_sites",
     "draw_spacing",
     "draw_tangents",

@@ -116,12 +116,13 @@ def draw_phase_map(
     )  # fmt: skip
     chains = n >= at_length
     ax.scatter(
-        x[chains], y[chains], s=size, marker="s", facecolors="none", edgecolors=INK, linewidths=0.8
-    )
+        x[chains], y[chains], s=size, marker="s", facecolors="none", edgecolors=INK, linewidths=0.8,
+        label=f"length ≥ {at_length:g}",
+    )  # fmt: skip
     bar = ax.figure.colorbar(squares, ax=ax, label="mean chain length")
     plain_log_ticks(bar.ax.yaxis)
     if found:
-        ax.plot(*found, color=INK, linewidth=1, label=f"mean length {at_length:g}")
+        ax.plot(*found, color=INK, linewidth=1, label=f"length {at_length:g}")
     if expected:
         ax.plot(*expected, color=INK, linewidth=1, linestyle=DASHES[1], label="by theory")
     below = float(y.min()) - 0.12 * max(float(np.ptp(y)), 1.0)
@@ -136,6 +137,51 @@ def draw_phase_map(
     said = "\ndots: own dipole, $\\varepsilon_r$ = 1; rings: same λ on this body"
     ax.set_xlabel("dipole (D)" + said * bool(systems))
     ax.set_ylabel("relative permittivity")
+    legend_above(ax, 2)
+    return ax
+
+
+def draw_length_series(
+    ax: Axes,
+    series: Mapping[str, tuple[ArrayLike, ArrayLike, ArrayLike, float]],
+    where: str = "",
+) -> Axes:
+    """Draw distributions of chain lengths with 95 % bands, beside ideal association's.
+
+    The latter, (1/n̄)(1 − 1/n̄)ⁿ⁻¹ (Flory), has the same mean and is averaged over the same bins.
+
+    Args:
+        ax: the axes.
+        series: by label: the longest chain of each bin (K,), which begins where the one before
+            ends, the fraction of chains in it (K,), its standard error (K,), and the mean length.
+        where: what all of them share, written into the panel.
+
+    Returns:
+        `ax`.
+    """
+    least = 1.0
+    for number, (label, (longest, fraction, error, mean)) in enumerate(series.items()):
+        colour = LINES[number % len(LINES)]
+        high, part, spread = (np.asarray(v, float) for v in (longest, fraction, error))
+        low = np.concatenate([[0.0], high[:-1]])
+        width, middle = high - low, np.sqrt((low + 1) * high)
+        ideal = ((1 - 1 / mean) ** low - (1 - 1 / mean) ** high) / width
+        seen = part > 0
+        density, band = part[seen] / width[seen], 1.96 * spread[seen] / width[seen]
+        below = np.maximum(density - band, density / 10)
+        ax.fill_between(middle[seen], below, density + band, color=colour, alpha=0.25, linewidth=0)
+        marker = "os^Dv<>"[number % 7]
+        ax.plot(middle[seen], density, marker, color=colour, label=label)
+        ax.plot(middle, ideal, color=colour, linewidth=0.8, linestyle=DASHES[1])
+        least = min(least, float(density.min()))
+    ax.plot([], [], color=INK, linewidth=0.8, linestyle=DASHES[1], label="ideal, same mean")
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set_ylim(least / 5, 2)
+    plain_log_ticks(ax.xaxis)
+    ax.set_xlabel("chain length (clusters)")
+    ax.set_ylabel("fraction of chains\nper cluster")
+    ax.text(0.98, 0.98, where, transform=ax.transAxes, ha="right", va="top", fontsize=7, color=INK)
     legend_above(ax, 2)
     return ax
 

@@ -61,6 +61,26 @@ def to_csv(rows: list[Row]) -> bytes:
     return text.getvalue().encode()
 
 
+def to_parquet(rows: list[Row]) -> bytes | None:
+    """Return the rows as Parquet, columns as in `to_csv` with their types; None without pyarrow."""
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        return None
+    columns: dict[str, Any] = {}
+    for name in dict.fromkeys(key for row in rows for key in row):
+        values = [row.get(name) for row in rows]
+        if any(isinstance(value, str) for value in values):
+            values = [None if value is None else str(value) for value in values]
+        column = pyarrow.array(values)
+        unknown = pyarrow.types.is_null(column.type)
+        columns[name] = column.cast(pyarrow.float64()) if unknown else column
+    file = io.BytesIO()
+    parquet.write_table(pyarrow.table(columns), file)
+    return file.getvalue()
+
+
 class StatePointMean(NamedTuple):
     """The replicas of one state point together.
 
@@ -69,12 +89,15 @@ class StatePointMean(NamedTuple):
         replicas: how many.
         lengths: mean chain length by bond criterion.
         settled: whether every replica is equilibrated.
+        fractions: of chains by number, by the longest of each bin, see
+            `NanowireStatistics.length_fractions`; empty where jobs of an earlier version lack it.
     """
 
     row: Row
     replicas: int
     lengths: dict[str, Estimate]
     settled: bool
+    fractions: dict[int, Estimate]
 
     @property
     def length(self) -> Estimate:
@@ -98,19 +121,35 @@ def over_replicas(rows: list[Row], axes: list[str]) -> list[StatePointMean]:
             group[0],
             len(group),
             {
-                name: _mean(
+                name: replica_mean(
                     [row[prefix + name] for row in group],
                     [row.get(f"{prefix}{name}_err") for row in group],
                 )
                 for name in names
             },
             all(row["equilibrated"] for row in group),
+            _fractions(group),
         )
         for group in groups.values()
     ]
 
 
-def _mean(values: list[float], errors: list[float | None]) -> Estimate:
+def _fractions(group: list[Row]) -> dict[int, Estimate]:
+    """Return the fractions of chains over replicas; lengths that one never saw count as 0 there."""
+    prefix = "chain_fraction_to_"
+    keys = {key for row in group for key in row if key.startswith(prefix)}
+    found = sorted(int(key.removeprefix(prefix)) for key in keys if not key.endswith("_err"))
+    return {
+        n: replica_mean(
+            [row.get(f"{prefix}{n}", 0.0) for row in group],
+            [row.get(f"{prefix}{n}_err", 0.0) for row in group],
+        )
+        for n in found
+    }
+
+
+def replica_mean(values: list[float], errors: list[float | None]) -> Estimate:
+    """Return the mean of replicas; its error is the larger of what they say and scatter."""
     known = [error for error in errors if error is not None]
     made = math.sqrt(sum(e * e for e in known)) / len(values) if len(known) == len(values) else None
     if len(values) == 1:

@@ -345,6 +345,11 @@ def _row(run: Run, stopping: Stopping | None, reached: bool) -> dict[str, Any]:
         **{f"mean_chain_length_{column_name(key)}": number for key, number in by_criterion.items()},
         **_flat("contour_length", summary["contour_length_nm"]),
         **_flat("spacing", summary["spacing_nm"]),
+        **{
+            f"chain_fraction_to_{longest}{suffix}": number
+            for longest, share in statistics.length_fractions().items()
+            for suffix, number in zip(("", "_err"), share, strict=True)
+        },
         "expected_mean_chain_length": expected if math.isfinite(expected) else None,
         "independent_samples": statistics.independent_samples["mean_chain_length"],
         "equilibrated": statistics.equilibration.equilibrated,
