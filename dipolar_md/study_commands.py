@@ -269,25 +269,32 @@ def _print_report(report: "StudyReport") -> None:
     from dipolar_md.study.aggregation import THRESHOLD_LENGTH
     from dipolar_md.study.grid import said
 
+    def value_cells(values: dict[str, Any], axes: list[str]) -> list[str]:
+        return [escaped(said({axis: values[axis]}).removeprefix(f"{axis} ")) for axis in axes]
+
+    varied = [axis for axis in report.axes if len({mean.row[axis] for mean in report.means}) > 1]
+    axes = varied or report.axes
     table = table_of(
-        "Mean chain length (clusters)", "state point", "λ", "by default", "by 70 %", "theory", ""
+        "Mean chain length (clusters)",
+        *(axis.replace("_", " ") for axis in axes),
+        *("λ", "by default", "by 70 %", "theory"),
     )
     for mean in report.means:
         expected = mean.row["expected_mean_chain_length"]
-        notes = [] if mean.settled else ["not equilibrated"]
+        unsettled = "" if mean.settled else " [yellow]*[/]"
         table.add_row(
-            escaped(said({axis: mean.row[axis] for axis in report.axes})),
+            *value_cells(mean.row, axes),
             f"{mean.row['lambda_contact']:.2f}",
-            plus_minus(mean.length),
+            plus_minus(mean.length) + unsettled,
             plus_minus(mean.lengths["energy_0_7"]),
             "–" if expected is None else f"{expected:.3g}",
-            f"[yellow]{', '.join(notes)}[/]" if notes else "",
         )
     out.print(table)
     if report.thresholds:
+        others = [axis for axis in axes if axis in report.thresholds[0].series]
         table = table_of(
             f"Dipole at which the mean chain length reaches {THRESHOLD_LENGTH:g}",
-            *("bonds by", "at", "dipole", "lies between"),
+            *("bonds by", *(axis.replace("_", " ") for axis in others), "dipole", "lies between"),
         )
         for one in report.thresholds:
             low, high = one.low_D, one.high_D
@@ -297,7 +304,7 @@ def _print_report(report: "StudyReport") -> None:
                 where = f"above {low:g} D" if high is None else f"{low:g} and {high:g} D"
             table.add_row(
                 one.criterion,
-                escaped(said(one.series)) or "–",
+                *value_cells(one.series, others),
                 plus_minus(one.dipole_D, "D"),
                 where,
             )
@@ -305,6 +312,8 @@ def _print_report(report: "StudyReport") -> None:
     out.print(
         "± is a standard error over frames and replicas; theory: ideal association. A threshold is "
         "interpolated between the two dipoles that are given."
+        + " * not equilibrated."
+        * any(not mean.settled for mean in report.means)
     )
     names = ", ".join(str(path.relative_to(report.path)) for path in report.files)
     out.print(f"Written to {escaped(str(report.path))}: {escaped(names)}", soft_wrap=True)
