@@ -226,7 +226,7 @@ def test_builders_keep_the_order_of_the_counts():
     assert (mixed.types.tolist(), mixed.box[0]) == ([0, 1], 12.0)
 
 
-# --- Fast formulas ---------------------------------------------------------------------------------
+# --- Fast formulas --------------------------------------------------------------------------------
 
 
 @properties

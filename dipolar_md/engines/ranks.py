@@ -103,7 +103,7 @@ def _started(ranks: int) -> Iterator[list[Connection]]:
         # a session of its own: an interrupt is the parent's to handle
         process = subprocess.Popen(
             command,
-            env=os.environ | {_KEY: key},
+            env=os.environ | {_KEY: key, "HYDRA_LAUNCHER": "fork"},  # all on this machine
             start_new_session=True,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,  # errors come through the socket

@@ -164,16 +164,16 @@ class System:
         return local
 
     def per_site(self, tables: Sequence[ArrayLike]) -> Floats:
-        """Return a value per site of each body, tables (n_sites, ...), spread over all sites (M, ...).
+        """Return a value per site of each body, tables (n_sites, ...), for all sites (M, ...).
 
-        In the order of `site_owners`.
+        They are in the order of `site_owners`.
         """
         sizes = np.array([len(body.sites) for body in self.bodies])
         starts, others = (np.cumsum(sizes) - sizes)[self.types], sizes[self.types] - 1
         within = np.arange(others.sum()) - np.repeat(np.cumsum(others) - others, others)
         rows = np.concatenate([starts, np.repeat(starts, others) + 1 + within])
-        flat: Floats = np.concatenate([np.asarray(table, dtype=np.float64) for table in tables])
-        return flat[rows]
+        flat = np.concatenate([np.asarray(table, dtype=np.float64) for table in tables])
+        return np.asarray(flat[rows])
 
     @property
     def quaternion_momenta(self) -> Floats:
