@@ -183,3 +183,27 @@ def test_a_run_stops_before_its_walltime_and_goes_on(toy, tmp_path):
     whole = dm.assemble("r-au-cu", tmp_path / "run", "lammps", overrides=toy, walltime_s=1e6)
     assert whole.finished
     assert whole.trajectory.steps == list(range(0, 1901, 100))
+
+
+@pytest.mark.hoomd
+def test_kernels_of_a_gpu_tune_themselves_before_anything_is_timed():
+    """Runs go on until HOOMD says that its kernels are tuned, but not for ever."""
+    from dipolar_md.engines import hoomd as engine
+
+    class Simulation:
+        def __init__(self, runs):
+            self.done, self.runs = [], runs
+            self.operations = self
+
+        def run(self, steps):
+            self.done.append(steps)
+
+        @property
+        def is_tuning_complete(self):
+            return len(self.done) > self.runs
+
+    for runs, expected in ((0, 1), (7, 8), (10**9, 1 + engine._WARM_RUNS)):
+        simulation = Simulation(runs)
+        engine._warm(simulation)
+        assert len(simulation.done) == expected
+        assert simulation.done[0] == 1  # attaches the kernels
