@@ -107,9 +107,19 @@ def arguments(description: str, repeats: int = 3, limit: float = 240.0) -> argpa
     parser.add_argument("--repeats", type=int, default=repeats, help="alternated rounds")
     parser.add_argument("--limit", type=float, default=limit, help="begin no round after these s")
     parser.add_argument("--json", type=Path, help="file for the JSON, too")
-    parser.add_argument("--markdown", type=Path, help="file for the table, too")
+    parser.add_argument("--markdown", type=Path, help="file for the table, or a page with its mark")
     parser.set_defaults(load_before=os.getloadavg()[0])
     return parser
+
+
+def _within(path: Path, text: str) -> str:
+    """Return a table, or the page at `path` with it between `<!-- NAME -->` and `<!-- end -->`."""
+    mark = f"<!-- {Path(sys.argv[0]).stem} -->\n"
+    page = path.read_text(encoding="utf-8") if path.exists() else ""
+    if mark not in page:
+        return text
+    before, after = page.split(mark, 1)
+    return f"{before}{mark}{text}\n<!-- end -->{after.split('<!-- end -->', 1)[1]}".rstrip()
 
 
 def finish(options: argparse.Namespace, lines: list[str], result: dict) -> None:
@@ -128,7 +138,7 @@ def finish(options: argparse.Namespace, lines: list[str], result: dict) -> None:
     print(text)
     print(json.dumps(result))
     if options.markdown:
-        options.markdown.write_text(text + "\n", encoding="utf-8")
+        options.markdown.write_text(_within(options.markdown, text) + "\n", encoding="utf-8")
     if options.json:
         options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 

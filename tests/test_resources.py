@@ -1,6 +1,8 @@
 """Engine, threads and ranks by measurement: with rates made up here, so that nothing is timed."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -207,3 +209,32 @@ def test_kernels_of_a_gpu_tune_themselves_before_anything_is_timed():
         engine._warm(simulation)
         assert len(simulation.done) == expected
         assert simulation.done[0] == 1  # attaches the kernels
+
+
+LARGE = """
+import resource, sys
+import dipolar_md as dm
+
+recipe = dm.load_recipe("r-au-cu", {"n_clusters": 100_000, "chunk_steps": 10})
+change = {"time_ns": 0.016, "concentration_mM": 10.0, "relative_permittivity": 1.0}
+stage = recipe.stages[0].model_copy(update=change)
+recipe = recipe.model_copy(update={"stages": [stage], "frame_interval_ns": 0.008})
+run = dm.assemble(recipe, sys.argv[1], "lammps", threads=1)
+assert run.finished
+assert len(run.trajectory) == 3
+dm.find_chains(run.trajectory[-1]).sizes
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6)
+"""
+
+
+@pytest.mark.validate
+def test_a_hundred_thousand_clusters_need_less_than_two_gigabytes(tmp_path):
+    """Preflight, initial state, tuner, frames, checkpoint and chains, in a process of their own."""
+    done = subprocess.run(
+        [sys.executable, "-c", LARGE, str(tmp_path / "run")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert 0.1 < float(done.stdout) < 2.0

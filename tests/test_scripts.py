@@ -1,6 +1,8 @@
 """The scripts, as a user starts them, at toy size; the Slurm script with a Slurm made up here."""
 
+import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -10,9 +12,11 @@ from pathlib import Path
 import pytest
 
 import dipolar_md as dm
+from dipolar_md.analysis.timeseries import Estimate
 
 SCRIPTS = Path(__file__).parent.parent / "scripts"
 PYTHON = sorted(path.name for path in SCRIPTS.glob("*.py"))
+BENCHMARKS = ("analysis", "engines", "models", "output", "overhead", "scaling", "startup")
 STUDY = """
 name = "toy"
 title = "A toy"
@@ -65,6 +69,32 @@ def test_help_says_what_a_script_does(name):
     assert first.split()[:4] == done.stdout.split("\n\n", 1)[1].split()[:4]
 
 
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_a_benchmark_can_be_started_and_says_what_it_measures(name):
+    done = script(f"../benchmarks/{name}.py", "--help")
+    assert done.returncode == 0, done.stderr
+    assert {"--json", "--markdown"} <= set(done.stdout.split())
+
+
+def test_a_benchmark_leaves_a_table_and_json(tmp_path):
+    """The smallest of them at toy size; what it measured is nobody's business here."""
+    (tmp_path / "table.md").write_text(
+        "before\n<!-- scaling -->\nold\n<!-- end -->\nafter\n", encoding="utf-8"
+    )
+    files = ["--markdown", tmp_path / "table.md", "--json", tmp_path / "found.json"]
+    words = ["--clusters", 64, "--ranks", 1, "--seconds", 0, "--repeats", 1, *files]
+    done = script("../benchmarks/scaling.py", *words)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
+    assert found["sizes"]["64, 1 ranks"]["runs"][0]["steps_per_second"] > 0
+    assert len(found["load_before_and_after"]) == 2
+    page = (tmp_path / "table.md").read_text(encoding="utf-8").splitlines()
+    assert page[:2] == ["before", "<!-- scaling -->"]
+    assert page[2].startswith("| N | ranks |")
+    assert "load" in page[-3]
+    assert page[-2:] == ["<!-- end -->", "after"]
+
+
 @pytest.mark.hoomd
 def test_the_gpu_script_stops_at_its_walltime_and_goes_on(toy, tmp_path):
     words = ["r-au-cu", "--clusters", 64, "--device", "cpu", "--out", tmp_path / "run"]
@@ -108,10 +138,11 @@ def test_the_mpi_script_runs_on_two_ranks_and_stops_at_its_walltime(toy, tmp_pat
 
 
 def test_the_mpi_script_refuses_to_be_started_twice_over_and_hoomd(tmp_path):
-    done = script("assemble_mpi.py", "r-au-cu", "--out", tmp_path / "run", PMI_SIZE="2")
+    words = ["r-au-cu", "--clusters", 64, "--out", tmp_path / "run"]
+    done = script("assemble_mpi.py", *words, PMI_SIZE="2")
     assert done.returncode == 1
     assert "start it once" in done.stderr
-    done = script("assemble_mpi.py", "r-au-cu", "--engine", "hoomd", "--out", tmp_path / "run")
+    done = script("assemble_mpi.py", *words, "--engine", "hoomd")
     assert done.returncode == 1
     assert "assemble_gpu.py" in done.stderr
     assert not (tmp_path / "run").exists()
@@ -126,6 +157,17 @@ def test_the_study_script_prints_a_table(tmp_path):
     assert head.startswith("| dipole_D |")
     assert [row.split()[1] for row in rows[:2]] == ["20.0", "43.42"]
     assert (tmp_path / "out" / "results.csv").exists()
+
+
+def test_growth_is_extrapolated_to_a_micrometre(finished, tmp_path):
+    done = script("../analysis/growth.py", finished.path, "--out", tmp_path / "growth.png")
+    assert done.returncode == 0, done.stderr
+    assert "a mean of 1 µm" in done.stdout
+    time_to = runpy.run_path(str(SCRIPTS.parent / "analysis" / "growth.py"))["time_to"]
+    law = dm.GrowthLaw(Estimate(0.5, 0.1), 2.0, 0.0, 9)  # n = 2 sqrt(t)
+    assert time_to(20.0, law) == pytest.approx(100.0)
+    assert time_to(20.0, law, 2) == pytest.approx(10 ** (1 / 0.7))
+    assert time_to(20.0, law, -2) == pytest.approx(10 ** (1 / 0.3))
 
 
 def job(folder, *command, **more):

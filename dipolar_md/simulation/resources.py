@@ -202,7 +202,8 @@ def choose_resources(
                 able.append("hoomd")
             choices = candidates(able, cores, recipe.n_clusters, ranks_can_start())
             if len(choices) > 1:
-                rates = fastest(choices, trial_of(recipe))
+                rounds = 1 if recipe.electrostatics == "ewald" else _ROUNDS  # each plans a mesh
+                rates = fastest(choices, trial_of(recipe), rounds)
                 best = next(iter(rates))
                 reason += f"; {best}, the fastest of {len(rates)} that were timed"
         chosen, _ = choose_engine(best.engine, "cpu", best.threads, best.ranks)
