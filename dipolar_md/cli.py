@@ -246,9 +246,11 @@ def assemble(
     seed: Annotated[int | None, typer.Option(help="Seed of positions and noise.")] = None,
     threads: Annotated[
         int | None,
-        typer.Option(help="CPU threads of LAMMPS [default: all cores, 400 clusters each].", min=1),
+        typer.Option(help="CPU threads of LAMMPS [default: what a short timing finds].", min=1),
     ] = None,
-    ranks: Annotated[int, typer.Option(help="MPI ranks of LAMMPS.", min=1)] = 1,
+    ranks: Annotated[
+        int | None, typer.Option(help="MPI ranks of LAMMPS [default: as threads].", min=1)
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Set any recipe key; may be repeated."),

@@ -181,15 +181,16 @@ def assembly_progress() -> Iterator[Any]:
         refresh_per_second=4,
     )
     task = bar.add_task("starting", total=None, rate=0.0, length=1.0)
-    looked = [0.0]
+    due = [0.0]
 
     def show(progress: "Progress") -> None:
         bar.start()
         fields: dict[str, Any] = {"rate": progress.steps_per_second}
-        if time.monotonic() - looked[0] > 1.0:
+        if (begin := time.monotonic()) > due[0]:
             system = progress.read()
             fields["length"] = mean_length(find_neighbours(system), len(system), DEFAULT_CRITERION)
-            looked[0] = time.monotonic()
+            now = time.monotonic()  # a percent of the time at most, however many clusters
+            due[0] = now + max(1.0, 100 * (now - begin))
         bar.update(
             task,
             description=progress.stage,

@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike
 from dipolar_md.errors import InputError
 from dipolar_md.model.body import Body, Site, coarse_grain
 from dipolar_md.model.cluster import Cluster, load_cluster
-from dipolar_md.model.system import System, cell_matrix
+from dipolar_md.model.system import System, cell_matrix, fractions
 
 _ENERGY = "energy_kJ_mol/"
 _ENERGIES = ("steric", "electrostatic", "wall", "field", "total")
@@ -255,9 +255,9 @@ def _stored(frame: Frame) -> gsd.hoomd.Frame:
 
 def _inside(system: System) -> Any:
     """Return single-precision positions (N, 3) that rounding didn't push out of the box."""
-    fractions = system.positions @ np.linalg.inv(cell_matrix(system.box)).T
     limit = 0.5 - 1e-6
-    return np.clip(fractions, -limit, limit) @ cell_matrix(system.box).T
+    inside = np.clip(fractions(system.positions, system.box), -limit, limit)
+    return inside @ cell_matrix(system.box).T if system.box[3:].any() else inside * system.box[:3]
 
 
 def _ascii(text: str) -> str:

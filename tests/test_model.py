@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 
 import dipolar_md as dm
 from dipolar_md.errors import InputError, UnsupportedError
-from dipolar_md.model.system import align_z, cell_matrix, wrap
+from dipolar_md.model.system import align_z, cell_matrix, fractions, rotated, wrap
 from dipolar_md.parameters import parameter_names
 from dipolar_md.units import DEBYE, KB, KE
 
@@ -224,6 +224,49 @@ def test_builders_keep_the_order_of_the_counts():
             np.testing.assert_allclose(np.linalg.norm(system.dipoles, axis=1), expected)
     mixed = dm.pair({SMALL: 1, BODY: 1}, 2.0, box_nm=12.0)
     assert (mixed.types.tolist(), mixed.box[0]) == ([0, 1], 12.0)
+
+
+# --- Fast formulas --------------------------------------------------------------------------------
+
+
+@properties
+@given(boxes, vectors)
+def test_wrapping_by_edges_is_wrapping_by_the_cell(box, vectors):
+    for tilted in (box, np.append(box[:3], np.zeros(3))):
+        cell = cell_matrix(tilted)
+        parts = vectors @ np.linalg.inv(cell).T
+        np.testing.assert_allclose(fractions(vectors, tilted), parts, atol=1e-9)
+        shift = (wrap(vectors, tilted) - vectors) @ np.linalg.inv(cell).T
+        np.testing.assert_allclose(shift, np.rint(shift), atol=1e-9)
+        assert np.abs(fractions(wrap(vectors, tilted), tilted)).max() <= 0.5 + 1e-9
+
+
+@properties
+@given(quaternions, arrays(float, (3, 3), elements=components))
+def test_turning_by_scipy_is_turning_by_rowan(q, arrows):
+    unit = rowan.normalize(q)
+    np.testing.assert_allclose(rotated(q, arrows), rowan.rotate(unit, arrows), atol=1e-11)
+    back = rowan.rotate(rowan.conjugate(unit), arrows)
+    np.testing.assert_allclose(rotated(q, arrows, inverse=True), back, atol=1e-11)
+
+
+def test_values_per_site_follow_their_owners():
+    """Centres first, then the other sites cluster by cluster, in each body's own order."""
+    janus = dm.coarse_grain(dm.load_cluster("r-au-cu"), "janus")
+    system = dm.random_gas({BODY: 3, janus: 4}, 1.0, seed=2)
+    tables = [[f"{i}.{k}" for k in range(len(b.sites))] for i, b in enumerate(system.bodies)]
+    found = system.per_site([[float(name) for name in table] for table in tables])
+    expected = [tables[kind][0] for kind in system.types]
+    for kind in system.types:
+        expected += tables[kind][1:]
+    np.testing.assert_array_equal(found, [float(name) for name in expected])
+    assert len(found) == len(system.site_owners) == 3 + 4 * 7
+    for site, owner in enumerate(system.site_owners):
+        kind = system.types[owner]
+        assert int(found[site]) == kind
+        arm = janus.sites[round(10 * (found[site] % 1))].position_nm if kind == 1 else (0, 0, 0)
+        turned = rowan.rotate(system.orientations[owner], arm)
+        np.testing.assert_allclose(system.site_arms[site], turned, atol=1e-12)
 
 
 # --- Random gas -----------------------------------------------------------------------------------

