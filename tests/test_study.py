@@ -22,8 +22,8 @@ from dipolar_md.errors import InputError, RunDirectoryError
 from dipolar_md.parameters import parameter_file, parameter_names, read_toml
 from dipolar_md.study import execution
 from dipolar_md.study.aggregation import over_replicas, seed_systems, threshold_dipole
-from dipolar_md.study.execution import _Watch
 from dipolar_md.study.grid import Stopping
+from dipolar_md.study.stopping import Watch
 
 SETTINGS = {
     "n_clusters": 64,
@@ -303,9 +303,9 @@ def test_a_job_that_keeps_losing_its_worker_is_left(toy_study, tmp_path, monkeyp
     ],
 )
 def test_a_job_may_end_when_settled_and_precise(lengths, enough, finished):
-    watch = _Watch(finished.path, Stopping(relative_error=0.05, source="x"), None)
+    watch = Watch(finished.path, Stopping(relative_error=0.05, source="x"), None)
     watch.lengths, watch.frames = list(lengths), len(finished.trajectory)
-    assert watch._enough(0.05) is enough
+    assert watch.enough(0.05) is enough
 
 
 def test_jobs_end_at_the_target_or_are_flagged(toy_study, tmp_path):

@@ -16,8 +16,9 @@ from dipolar_md.errors import InputError
 from dipolar_md.model.body import Body, coarse_grain
 from dipolar_md.model.cluster import load_cluster
 from dipolar_md.model.outlook import contact_coupling
-from dipolar_md.study.execution import column_name, open_project
+from dipolar_md.study.execution import open_project
 from dipolar_md.study.grid import Study
+from dipolar_md.study.rows import column_name
 from dipolar_md.units import DEBYE
 
 Row = dict[str, Any]
