@@ -13,9 +13,11 @@ from dipolar_md.report import drawn
 from dipolar_md.simulation.assembly import write_file
 from dipolar_md.study.aggregation import (
     THRESHOLD_LENGTH,
+    ExchangePair,
     StatePointMean,
     Threshold,
     dipole_series,
+    exchange_pairs,
     over_replicas,
     seed_systems,
     study_rows,
@@ -33,6 +35,7 @@ class StudyReport(NamedTuple):
     means: list[StatePointMean]
     thresholds: list[Threshold]
     files: tuple[Path, ...]
+    exchange: list[ExchangePair]
 
 
 def report_study(study: Study | str | Path, out: str | Path | None = None) -> StudyReport:
@@ -72,7 +75,8 @@ def report_study(study: Study | str | Path, out: str | Path | None = None) -> St
         raise RunDirectoryError(f"{path}: can't be written: {error}") from error
     tables = [path / "results.csv", *([path / "thresholds.csv"] if table else [])]
     pictures = _draw_study(path / "figures", means, axes, found)
-    return StudyReport(path, axes, means, found, (*tables, *pictures))
+    pairs = exchange_pairs(rows, axes)
+    return StudyReport(path, axes, means, found, (*tables, *pictures), pairs)
 
 
 def _draw_study(
