@@ -8,7 +8,7 @@ alternate plain runs and ladders, each with its own seed. CPU time is the proces
 first step on; the analysis is left out of both. What runs of different seeds disagree by is given
 beside the errors that each of them states: a run that is stuck looks precise.
 
-    python benchmarks/sampling.py [--rounds 3] [--seconds 200] [--clusters 32]
+    python benchmarks/sampling.py [--rounds 3] [--seconds 200] [--clusters 32] [--processes 1]
         [--json FILE] [--markdown FILE]
 """
 
@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import dipolar_md as dm
@@ -122,22 +123,8 @@ def in_a_process(case: dict) -> dict:
 
 def compare(options: argparse.Namespace) -> dict:
     """Run rounds of plain runs and ladders in turn; return what was measured."""
-    runs = []
-    cases = [("ladder", list(LADDER), 1.0)] + [("plain", [x], SHARES[x]) for x in TARGETS]
-    for number in range(options.rounds):
-        for kind, rungs, share in cases[:: -1 if number % 2 else 1]:
-            case = {
-                "rungs": rungs,
-                "seed": 1 + number,
-                "seconds": share * options.seconds,
-                "clusters": options.clusters,
-            }
-            found = {"kind": kind, **case, **in_a_process(case)}
-            runs.append(found)
-            for x, one in found["by_coupling"].items():
-                said = f"{one['mean']:.2f}, {one['independent']:.1f} {one['reason']}"
-                print(f"{number} {kind} {x}: {said}", file=sys.stderr, flush=True)
-    return {
+    runs: list[dict] = []
+    result = {
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "clusters": options.clusters,
         "concentration_mM": CONCENTRATION_mM,
@@ -145,6 +132,28 @@ def compare(options: argparse.Namespace) -> dict:
         "time_step_ps": TIME_STEP_PS,
         "runs": runs,
     }
+    kinds = [("ladder", list(LADDER), 1.0)] + [("plain", [x], SHARES[x]) for x in TARGETS]
+    cases = [
+        {
+            "kind": kind,
+            "rungs": rungs,
+            "seed": 1 + number,
+            "seconds": share * options.seconds,
+            "clusters": options.clusters,
+        }
+        for number in range(options.rounds)
+        for kind, rungs, share in kinds[:: -1 if number % 2 else 1]
+    ]
+    with ThreadPoolExecutor(options.processes) as pool:
+        futures = {pool.submit(in_a_process, case): case for case in cases}
+        for future in as_completed(futures):
+            runs.append(futures[future] | future.result())
+            for x, one in runs[-1]["by_coupling"].items():
+                words = f"{one['mean']:.2f}, {one['independent']:.1f} {one['reason']}"
+                print(f"{runs[-1]['seed']} {runs[-1]['kind']} {x}: {words}", file=sys.stderr)
+            if options.json:  # what is done is kept
+                options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    return result
 
 
 def said(values: list[float], digits: int = 3) -> str:
@@ -198,6 +207,7 @@ def main() -> None:
     parser.add_argument("--clusters", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=3, help="rounds of alternated runs")
     parser.add_argument("--seconds", type=float, default=200.0, help="CPU time of a ladder")
+    parser.add_argument("--processes", type=int, default=1, help="runs at a time")
     parser.add_argument("--json", type=Path, help="file for the JSON, too")
     parser.add_argument("--markdown", type=Path, help="file for the table, too")
     parser.add_argument("--one", help=argparse.SUPPRESS)
@@ -210,8 +220,6 @@ def main() -> None:
     print(text)
     if options.markdown:
         options.markdown.write_text(text + "\n", encoding="utf-8")
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
