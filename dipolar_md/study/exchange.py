@@ -338,6 +338,8 @@ def check_recipe(recipe: Recipe) -> None:
 def _sweep(recipe: Recipe, stage: Stage, first: int, sweep_steps: int) -> Stage:
     """Return a stage as the engine runs its next sweep: one chunk, nothing tuned."""
     skin = stage.skin_nm or SKIN * (recipe.cutoff_nm or 10.0)
+    if not stage.ramps:  # engines list all chunks of a stage, which takes long of a long one
+        stage = replace(stage, steps=min(stage.steps, first + sweep_steps))
     return replace(stage, first_step=first, chunk_steps=sweep_steps, skin_nm=skin)
 
 
