@@ -6,7 +6,8 @@ mean chain length (half of the contact energy) after equilibration from a random
 statistical inefficiency (`equilibration`). Each run is a process of its own on one thread; rounds
 alternate plain runs and ladders, each with its own seed. CPU time is the process's own from the
 first step on; the analysis is left out of both. What runs of different seeds disagree by is given
-beside the errors that each of them states: a run that is stuck looks precise.
+beside the errors that each of them states: a run that is stuck looks precise, and a ladder without
+round trips hasn't mixed. The figures and what they mean: docs/studies.md.
 
     python benchmarks/sampling.py [--rounds 3] [--seconds 200] [--clusters 32] [--processes 1]
         [--json FILE] [--markdown FILE]

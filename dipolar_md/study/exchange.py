@@ -103,17 +103,18 @@ def swapped(probability: ArrayLike, parity: int, uniform: ArrayLike) -> Integers
 def expected_acceptance(n_clusters: int, low_D: float, high_D: float) -> float:
     """Return about which part of the swaps of two dipoles will be accepted, where chains form.
 
-        erfc(√(2N) ln(λ_high/λ_low)), λ ∝ μ²
+        erfc(√(3N) ln(λ_high/λ_low)), λ ∝ μ²
 
-    Energies spread as Gaussians of variance ∝ N; the factor 2 is a fit to 32 clusters of R-Au-Cu's
-    body at λ = 8 to 14 (`benchmarks/sampling.py`). Around the onset of chains it is a rough guide.
+    Energies spread as Gaussians of variance ∝ N; the factor 3 is a fit to 32 clusters of R-Au-Cu's
+    body at λ = 7 to 14 (within 4 % of all attempts, `benchmarks/sampling.py`); at the onset of
+    chains, λ = 6 to 7, 0.6 of that were accepted.
 
     Args:
         n_clusters: N.
         low_D: the lower dipole.
         high_D: the higher dipole.
     """
-    return math.erfc(math.sqrt(2 * n_clusters) * 2 * math.log(high_D / low_D))
+    return math.erfc(math.sqrt(3 * n_clusters) * 2 * math.log(high_D / low_D))
 
 
 @dataclass
