@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -202,6 +203,24 @@ def _print_plan(study: "Study", status: "StudyStatus") -> None:
         f"{escaped(str(status.path))}",
         soft_wrap=True,
     )
+    if study.sampling == "exchange":
+        _print_spacing(study)
+
+
+def _print_spacing(study: "Study") -> None:
+    """Warn of neighbouring dipoles that lie too far apart to swap."""
+    from dipolar_md.study.exchange import LEAST_ACCEPTANCE, expected_acceptance
+
+    for ladder in study.units()[:1]:
+        recipes = [study.recipe_of(point) for point in ladder]
+        for low, high in pairwise(recipes):
+            a, b = low.dipole_D or 0.0, high.dipole_D or 0.0
+            if (part := expected_acceptance(low.n_clusters, a, b)) < LEAST_ACCEPTANCE:
+                out.print(
+                    f"[yellow]{a:g} and {b:g} D lie far apart[/] for {low.n_clusters} clusters: "
+                    f"about {part:.1g} of their swaps will be accepted where chains form",
+                    soft_wrap=True,
+                )
 
 
 @contextmanager
@@ -309,6 +328,7 @@ def _print_report(report: "StudyReport") -> None:
                 where,
             )
         out.print(table)
+    _print_exchange(report)
     out.print(
         "± is a standard error over frames and replicas; theory: ideal association. A threshold is "
         "interpolated between the two dipoles that are given."
@@ -360,3 +380,27 @@ def _print_inference(found: "StudyInference") -> None:
         out.print(f"- {escaped(note)}", soft_wrap=True)
     names = ", ".join(str(path.relative_to(found.path)) for path in found.files)
     out.print(f"Written to {escaped(str(found.path))}: {escaped(names)}", soft_wrap=True)
+
+
+def _print_exchange(report: "StudyReport") -> None:
+    """Print which dipoles swapped how often, where they did."""
+    from dipolar_md.study.grid import said
+
+    if not report.exchange:
+        return
+    table = table_of("Exchange", "dipoles", "at", "swaps accepted", "round trips", "")
+    for pair in report.exchange:
+        table.add_row(
+            f"{pair.low_D:g} and {pair.high_D:g} D",
+            escaped(said(pair.series)) or "–",
+            "–" if pair.acceptance is None else f"{pair.acceptance:.0%}",
+            str(pair.round_trips),
+            "[yellow]too far apart: put a dipole between[/]" if pair.too_far else "",
+        )
+    out.print(table)
+    if not all(pair.round_trips for pair in report.exchange):
+        out.print(
+            "[yellow]A ladder without round trips hasn't carried a configuration through all of "
+            "its dipoles[/]: run it longer, or with dipoles closer together.",
+            soft_wrap=True,
+        )

@@ -14,10 +14,12 @@ from dipolar_md.report import drawn
 from dipolar_md.simulation.assembly import write_file
 from dipolar_md.study.aggregation import (
     THRESHOLD_LENGTH,
+    ExchangePair,
     SeedSystem,
     StatePointMean,
     Threshold,
     dipole_series,
+    exchange_pairs,
     over_replicas,
     seed_systems,
     study_rows,
@@ -48,6 +50,7 @@ class StudyReport(NamedTuple):
     means: list[StatePointMean]
     thresholds: list[Threshold]
     files: tuple[Path, ...]
+    exchange: list[ExchangePair]
 
 
 def report_study(study: Study | str | Path, out: str | Path | None = None) -> StudyReport:
@@ -90,7 +93,8 @@ def report_study(study: Study | str | Path, out: str | Path | None = None) -> St
     except OSError as error:
         raise RunDirectoryError(f"{path}: can't be written: {error}") from error
     pictures = _draw_study(path / "figures", means, axes, found)
-    return StudyReport(path, axes, means, found, (*written, *pictures))
+    pairs = exchange_pairs(rows, axes)
+    return StudyReport(path, axes, means, found, (*written, *pictures), pairs)
 
 
 def _draw_study(

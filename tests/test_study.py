@@ -23,9 +23,9 @@ from dipolar_md.parameters import parameter_file, parameter_names, read_toml
 from dipolar_md.simulation.assembly import locked
 from dipolar_md.study import execution
 from dipolar_md.study.aggregation import over_replicas, seed_systems, threshold_dipole
-from dipolar_md.study.execution import _Watch
 from dipolar_md.study.grid import Stopping
 from dipolar_md.study.project import open_project, prepare
+from dipolar_md.study.stopping import Watch
 
 SETTINGS = {
     "n_clusters": 64,
@@ -284,7 +284,7 @@ def test_a_job_that_another_process_holds_is_left_to_it(toy_study, tmp_path):
         status = dm.run_study(study, tmp_path / "out", workers=1)
         assert status.states == {held.id: "running", other.id: "done"}
         # the same where it was taken after this study looked
-        assert execution._do(held, study, None, "cpu", 1) == "running"
+        assert execution._do([held], study, None, "cpu", 1) == "running"
         assert not (Path(held.path) / "run").exists()
         assert not held.document()
     assert dm.study_status(study, tmp_path / "out").states[held.id] == "waiting"
@@ -318,9 +318,9 @@ def test_a_job_that_keeps_losing_its_worker_is_left(toy_study, tmp_path, monkeyp
     ],
 )
 def test_a_job_may_end_when_settled_and_precise(lengths, enough, finished):
-    watch = _Watch(finished.path, Stopping(relative_error=0.05, source="x"), None)
+    watch = Watch(finished.path, Stopping(relative_error=0.05, source="x"), None)
     watch.lengths, watch.frames = list(lengths), len(finished.trajectory)
-    assert watch._enough(0.05) is enough
+    assert watch.enough(0.05) is enough
 
 
 def test_jobs_end_at_the_target_or_are_flagged(toy_study, tmp_path):

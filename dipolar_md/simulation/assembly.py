@@ -175,39 +175,61 @@ def assemble(
             before = _existing(path, resolved, resume)  # another process may just have ended here
             if before is not None and Run(path).finished:
                 return Run(path)
-            session = {
-                "engine": chosen.name,
-                "engine_version": chosen.version,
-                "device": chosen.device,
-                **used,
-                "reason": reason,
-                "started": _now(),
-                "first_step": 0,
-            }
-            manifest: dict[str, Any] = {"recipe": resolved.name} | (before or {})
-            manifest["sessions"] = [*manifest.get("sessions", []), session]
-            manifest |= {
-                "status": "running",
-                "versions": {name: version_of(name) for name in _RECORDED}
-                | {"python": platform.python_version(), chosen.name: chosen.version},
-                "platform": platform.platform(),
-                "seed": resolved.seed,
-                "reproducibility": _PROMISE[chosen.name],
-                "electrostatics": _said_of_electrostatics(resolved),
-                "times": "physical friction"
-                if resolved.friction_scale == 1
-                else f"accelerated: friction scaled by {resolved.friction_scale:g}",
-            }
-            if before is None:
-                text = resolved.to_toml().encode()
-                write_file(path / "recipe.toml", text)
-                manifest["inputs_sha256"] = {"recipe.toml": hashlib.sha256(text).hexdigest()}
+            manifest = begin_session(path, resolved, chosen, reason, used, before)
             _Runner(path, resolved, chosen, manifest, stopped, progress, deadline).run(
                 start if before is None else None
             )
     except OSError as error:
         raise RunDirectoryError(f"{path}: can't be written: {error}") from error
     return Run(path)
+
+
+def begin_session(
+    path: Path,
+    recipe: Recipe,
+    engine: Any,
+    reason: str,
+    used: dict[str, Any],
+    before: dict[str, Any] | None,
+) -> dict[str, Any]:
+    """Return the manifest of a run with a session added; write a new run's `recipe.toml`.
+
+    Args:
+        path: run directory.
+        recipe: resolved.
+        engine: that runs it.
+        reason: of its choice.
+        used: threads and ranks, and what else is to be said of them.
+        before: the manifest so far; None for a new run.
+    """
+    session = {
+        "engine": engine.name,
+        "engine_version": engine.version,
+        "device": engine.device,
+        **used,
+        "reason": reason,
+        "started": _now(),
+        "first_step": 0,
+    }
+    manifest: dict[str, Any] = {"recipe": recipe.name} | (before or {})
+    manifest["sessions"] = [*manifest.get("sessions", []), session]
+    manifest |= {
+        "status": "running",
+        "versions": {name: version_of(name) for name in _RECORDED}
+        | {"python": platform.python_version(), engine.name: engine.version},
+        "platform": platform.platform(),
+        "seed": recipe.seed,
+        "reproducibility": _PROMISE[engine.name],
+        "electrostatics": _said_of_electrostatics(recipe),
+        "times": "physical friction"
+        if recipe.friction_scale == 1
+        else f"accelerated: friction scaled by {recipe.friction_scale:g}",
+    }
+    if before is None:
+        text = recipe.to_toml().encode()
+        write_file(path / "recipe.toml", text)
+        manifest["inputs_sha256"] = {"recipe.toml": hashlib.sha256(text).hexdigest()}
+    return manifest
 
 
 class _Runner:
@@ -242,7 +264,7 @@ class _Runner:
             system, done = restart.system, restart.step
         session = self.manifest["sessions"][-1]
         session["first_step"] = self.last_step = done
-        _save(self.path, self.manifest)
+        save_manifest(self.path, self.manifest)
         if fresh:
             trajectory.unlink(missing_ok=True)
         else:
@@ -261,28 +283,20 @@ class _Runner:
             self.manifest.pop("error", None)
             self.manifest["status"] = "finished" if done >= self.total else "interrupted"
         finally:
-            session |= {"ended": _now(), "last_step": self.last_step}
-            session["skins_nm"] = dict(self.engine.settings.skins_nm)
-            if self.engine.settings.ewald:
-                session["ewald"] = dict(self.engine.settings.ewald)
-            _save(self.path, self.manifest)
+            end_session(self.path, self.manifest, self.last_step, self.engine)
 
     def _run_stage(self, stage: Stage, system: System, first_step: int) -> System:
         stage = replace(stage, first_step=first_step)
         interactions = self.recipe.interactions(stage.environment(first_step))
         if self.offset + first_step == 0:
             energies = self.engine.evaluate(system, interactions).energies
-            append_frame(self.path / "trajectory.gsd", self._frame(stage, 0, system, energies))
+            frame = stage_frame(stage, 0, 0, system, energies)
+            append_frame(self.path / "trajectory.gsd", frame)
         self.began = (time.perf_counter(), first_step)
-        self.next_frame = self._frames(stage, first_step) + 1
+        self.reached = first_step
         return self.engine.run(  # type: ignore[no-any-return]
             system, interactions, stage, self._observe
         )
-
-    def _frames(self, stage: Stage, step: int) -> int:
-        """Return how many frame intervals have passed after `step` steps of a stage."""
-        interval = self.recipe.frame_interval_ns * 1000
-        return int(step * stage.time_step_ps / interval + 1e-9)
 
     def _observe(self, report: Report) -> bool:
         stage, step = report.stage, report.step
@@ -292,10 +306,10 @@ class _Runner:
             self.stopped.set()  # the next chunk might not end in time
         self.looked = now
         stopping = self.stopped.is_set()
-        due = step == stage.steps or self._frames(stage, step) >= self.next_frame
+        due = frame_is_due(self.recipe, stage, self.reached, step)
+        self.reached = step
         if due or stopping:
-            self.next_frame = self._frames(stage, step) + 1
-            frame = self._frame(stage, step, report.read(), report.energies)
+            frame = stage_frame(stage, self.offset, step, report.read(), report.energies)
             if due:
                 append_frame(self.path / "trajectory.gsd", frame)
             write_frame(self.path / "restart.gsd", frame)
@@ -309,18 +323,29 @@ class _Runner:
             )
         return stopping
 
-    def _frame(self, stage: Stage, step: int, system: System, energies: dict[str, float]) -> Frame:
-        now = stage.environment(step)
-        return Frame(
-            system=system,
-            step=self.offset + step,
-            time_ns=(self.offset + step) * stage.time_step_ps / 1000,
-            stage=stage.name,
-            temperature_K=now.temperature_K,
-            relative_permittivity=now.relative_permittivity,
-            energies=energies,
-            field_V_nm=now.field_V_nm,
-        )
+
+def stage_frame(
+    stage: Stage, offset: int, step: int, system: System, energies: dict[str, float]
+) -> Frame:
+    """Return the frame of a run after `step` steps of a stage, `offset` steps into the run."""
+    now = stage.environment(step)
+    return Frame(
+        system=system,
+        step=offset + step,
+        time_ns=(offset + step) * stage.time_step_ps / 1000,
+        stage=stage.name,
+        temperature_K=now.temperature_K,
+        relative_permittivity=now.relative_permittivity,
+        energies=energies,
+        field_V_nm=now.field_V_nm,
+    )
+
+
+def frame_is_due(recipe: Recipe, stage: Stage, since: int, step: int) -> bool:
+    """Return whether a frame belongs after `step` steps of a stage, looked at after `since`."""
+    interval = recipe.frame_interval_ns * 1000
+    before, now = (int(s * stage.time_step_ps / interval + 1e-9) for s in (since, step))
+    return step == stage.steps or now > before
 
 
 def _said_of_electrostatics(recipe: Recipe) -> str:
@@ -401,7 +426,18 @@ def _stop_signals() -> Iterator[threading.Event]:
             signal.signal(name, handler)
 
 
-def _save(path: Path, manifest: dict[str, Any]) -> None:
+def end_session(path: Path, manifest: dict[str, Any], last_step: int, engine: Any) -> None:
+    """Write a run's manifest as its session ends after `last_step`."""
+    session = manifest["sessions"][-1]
+    session |= {"ended": _now(), "last_step": last_step}
+    session["skins_nm"] = dict(engine.settings.skins_nm)
+    if engine.settings.ewald:
+        session["ewald"] = dict(engine.settings.ewald)
+    save_manifest(path, manifest)
+
+
+def save_manifest(path: Path, manifest: dict[str, Any]) -> None:
+    """Write a run's manifest as it stands."""
     write_file(path / "manifest.json", (json.dumps(manifest, indent=2) + "\n").encode())
 
 

@@ -4,6 +4,7 @@ import csv
 import io
 import math
 from collections import defaultdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,9 +17,10 @@ from dipolar_md.errors import InputError
 from dipolar_md.model.body import Body, coarse_grain
 from dipolar_md.model.cluster import load_cluster
 from dipolar_md.model.outlook import contact_coupling
-from dipolar_md.study.execution import column_name
+from dipolar_md.study.exchange import LEAST_ACCEPTANCE
 from dipolar_md.study.grid import Study
 from dipolar_md.study.project import open_project
+from dipolar_md.study.rows import column_name
 from dipolar_md.units import DEBYE
 
 Row = dict[str, Any]
@@ -248,6 +250,48 @@ def dipole_series(
         (dict(zip(others, key, strict=True)), sorted(group, key=lambda m: m.row["dipole_D"]))
         for key, group in groups.items()
     ]
+
+
+class ExchangePair(NamedTuple):
+    """Two neighbouring dipoles of a ladder.
+
+    Attributes:
+        series: the other axes' values.
+        low_D, high_D: the dipoles.
+        acceptance: accepted part of the swaps tried, mean over replicas; None before the first.
+        round_trips: of the whole ladder, lowest dipole to highest and back, all replicas together.
+    """
+
+    series: dict[str, Any]
+    low_D: float
+    high_D: float
+    acceptance: float | None
+    round_trips: int
+
+    @property
+    def too_far(self) -> bool:
+        """Whether too few swaps are accepted."""
+        return self.acceptance is not None and self.acceptance < LEAST_ACCEPTANCE
+
+
+def exchange_pairs(rows: list[Row], axes: list[str]) -> list[ExchangePair]:
+    """Return what swapped along every series of a study that exchanges; empty for any other."""
+    ladders: dict[tuple[Any, ...], dict[float, list[Row]]] = defaultdict(lambda: defaultdict(list))
+    others = [axis for axis in axes if axis != "dipole_D"]
+    for row in rows:
+        if "exchange_round_trips" in row:
+            ladders[tuple(row[axis] for axis in others)][row["dipole_D"]].append(row)
+    found = []
+    for key, rungs in ladders.items():
+        dipoles = sorted(rungs)
+        for low, high in pairwise(dipoles):
+            ratios = [row["exchange_acceptance"] for row in rungs[low]]
+            known = [ratio for ratio in ratios if ratio is not None]
+            trips = sum(row["exchange_round_trips"] for row in rungs[low])
+            mean = float(np.mean(known)) if known else None
+            series = dict(zip(others, key, strict=True))
+            found.append(ExchangePair(series, low, high, mean, trips))
+    return found
 
 
 class SeedSystem(NamedTuple):

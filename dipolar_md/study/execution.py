@@ -6,9 +6,7 @@ run directory resumes. So a worker or the whole study may be killed at any momen
 at once.
 """
 
-import math
 import multiprocessing
-import os
 import signal
 import threading
 import time
@@ -19,22 +17,26 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dipolar_md.analysis.chains import DEFAULT_CRITERION, find_neighbours, mean_length
-from dipolar_md.analysis.nanowires import nanowire_statistics
-from dipolar_md.analysis.timeseries import equilibration, mean_estimate
 from dipolar_md.engines import DeviceName
 from dipolar_md.errors import DipolarMDError, InputError, RunDirectoryError
-from dipolar_md.model.outlook import expected_mean_length
-from dipolar_md.simulation.assembly import Progress, Run, assemble, locked
-from dipolar_md.study.grid import StatePoint, Stopping, Study, load_study
-from dipolar_md.study.project import directory, document_of, open_project, prepare, state_of
+from dipolar_md.simulation.assembly import Run, assemble, locked
+from dipolar_md.simulation.recipe import Recipe
+from dipolar_md.study.exchange import run_ladder
+from dipolar_md.study.grid import StatePoint, Study, load_study
+from dipolar_md.study.project import (
+    directory,
+    document_of,
+    open_project,
+    prepare,
+    state_of,
+    units_of,
+)
 from dipolar_md.study.resources import divide, environment_of
-from dipolar_md.units import DEBYE
+from dipolar_md.study.rows import row_of
+from dipolar_md.study.stopping import Watch
 
 MOST_DEATHS = 5
 """Times that a job may lose its worker in one session before it is left for the next."""
-CHECKS = 20
-"""Looks at the stopping rule over the last stage."""
 
 
 class StudyStatus(NamedTuple):
@@ -146,19 +148,27 @@ def run_study(
     path = (
         directory(study, out) if jobs else prepare(study, out)
     )  # array tasks needn't queue for it
+    ladders = units_of(study, path)
+    if jobs:  # a ladder runs as a whole
+        jobs = [id for ids in ladders if set(ids) & set(jobs) for id in ids] or jobs
     status = study_status(study, path, jobs)
-    todo = deque(id for id, state in status.states.items() if state not in ("done", "running"))
+    units = {ids[0]: ids for ids in ladders if ids[0] in status.states}
+    found = {id: {status.states[one] for one in ids} for id, ids in units.items()}
+    todo = deque(
+        id for id, states in found.items() if states != {"done"} and "running" not in states
+    )
     parts = dict.fromkeys(status.states, 0.0) | {
         id: 1.0 for id, state in status.states.items() if state == "done"
     }
 
     def tell(id: str, part: float, states: Counter[str]) -> None:
-        parts[id] = max(parts[id], part)
+        for one in units[id]:
+            parts[one] = max(parts[one], part)
         if progress:
             progress(sum(parts.values()) / len(parts), states)
 
     with _terminable():
-        _work_off(study, path, status, todo, slots[: len(todo)], ranks, tell)
+        _work_off(study, path, status, units, todo, slots[: len(todo)], ranks, tell)
     return study_status(study, path, jobs)
 
 
@@ -166,6 +176,7 @@ def _work_off(
     study: Study,
     path: Path,
     status: StudyStatus,
+    units: dict[str, list[str]],
     todo: deque[str],
     slots: list[str | None],
     ranks: int,
@@ -179,6 +190,9 @@ def _work_off(
     states, deaths = dict(status.states), Counter[str]()
     team: dict[Connection, tuple[Any, str, str | None]] = {}
 
+    def mark(unit: str, state: str) -> None:
+        states.update(dict.fromkeys(units[unit], state))
+
     def hire(slot: str | None) -> None:
         """Start a worker with the next job."""
         mine, theirs = context.Pipe()
@@ -191,9 +205,9 @@ def _work_off(
 
     def assign(pipe: Connection, process: Any, slot: str | None) -> None:
         job = todo.popleft()
-        states[job] = "running"
+        mark(job, "running")
         team[pipe] = (process, job, slot)
-        pipe.send(job)
+        pipe.send(units[job])
 
     def dismiss(pipe: Connection) -> Any:
         process, _, _ = team.pop(pipe)
@@ -209,15 +223,16 @@ def _work_off(
                 assert isinstance(pipe, Connection)
                 process, job, slot = team[pipe]
                 try:
-                    part, states[job] = pipe.recv()
+                    part, state = pipe.recv()
                 except (EOFError, OSError):  # it was killed, or crashed
-                    code, part, states[job] = dismiss(pipe), 0.0, "interrupted"
+                    code, part, state = dismiss(pipe), 0.0, "interrupted"
                     deaths[job] += 1
                     if deaths[job] < MOST_DEATHS:
                         todo.append(job)  # not next: what ends workers may be passing
                     else:
-                        _give_up(path, job, code)
-                        states[job] = "failed"
+                        for id in units[job]:
+                            _give_up(path, id, code)
+                        state = "failed"
                     if todo:
                         hire(slot)
                 else:
@@ -225,6 +240,7 @@ def _work_off(
                         assign(pipe, process, slot)
                     elif part == 1.0:
                         dismiss(pipe)
+                mark(job, state)
                 tell(job, part, Counter(states.values()))
     finally:  # on an error or signal, too: a closed pipe makes a worker stop with a checkpoint
         for pipe in team:
@@ -242,146 +258,102 @@ def _work(pipe: Connection, study: Study, path: Path, device: DeviceName, ranks:
     project = open_project(study, path)
     try:
         while True:
-            job = project.open_job(id=pipe.recv())
-            pipe.send((1.0, _do(job, study, pipe, device, ranks)))
+            jobs = [project.open_job(id=id) for id in pipe.recv()]
+            pipe.send((1.0, _do(jobs, study, pipe, device, ranks)))
     except (EOFError, OSError):
         return
 
 
-def _do(job: Any, study: Study, pipe: Connection, device: DeviceName, ranks: int) -> str:
-    """Run one job to its end, unless it is done or another process is at it; return its state."""
-    folder = Path(job.path)
+def _do(jobs: list[Any], study: Study, pipe: Connection, device: DeviceName, ranks: int) -> str:
+    """Run a job, or the jobs of a ladder, to the end; return their state.
+
+    Nothing happens where they are done, or another process is at them.
+    """
     try:
-        with _patiently_locked(folder):
-            if document_of(job).get("status") == "done":  # by another process, meanwhile
+        with ExitStack() as locks:
+            for job in jobs:
+                locks.enter_context(_patiently_locked(Path(job.path)))
+            if all(
+                document_of(job).get("status") == "done" for job in jobs
+            ):  # meanwhile, elsewhere
                 return "done"
-            watch = _Watch(folder / "run", study.stopping, pipe)
+            watches = [Watch(Path(job.path) / "run", study.stopping, pipe) for job in jobs]
             began = time.perf_counter()
             try:
-                recipe = study.recipe_of(dict(job.cached_statepoint))
-                run = assemble(
-                    recipe, watch.path, device=device, threads=1, ranks=ranks, progress=watch
-                )
-                if not (run.finished or watch.reached):
+                recipes = [study.recipe_of(dict(job.cached_statepoint)) for job in jobs]
+                run = _run_ladder if study.sampling == "exchange" else _run_alone
+                learnt = run(study, jobs, recipes, watches, device, ranks)
+                if learnt is None:
                     return "interrupted"
-                row = _row(run, study.stopping, watch.reached)
+                runs = [(Run(watch.path), study.stopping, watch.reached) for watch in watches]
+                rows = [row_of(*one) | more for one, more in zip(runs, learnt, strict=True)]
             except Exception as error:  # whatever it is, it is told and the other jobs go on
                 kind = "" if isinstance(error, DipolarMDError) else f"{type(error).__name__}: "
-                job.document.reset({"status": "failed", "error": f"{kind}{error}"})
+                for job in jobs:
+                    job.document.reset({"status": "failed", "error": f"{kind}{error}"})
                 return "failed"
-            row["seconds"] = time.perf_counter() - began
-            job.document.reset({"status": "done", "error": "", "row": row})
+            seconds = (time.perf_counter() - began) / len(jobs)
+            for job, row in zip(jobs, rows, strict=True):
+                document = {"status": "done", "error": "", "row": row | {"seconds": seconds}}
+                job.document.reset(document)
             return "done"
     except RunDirectoryError:
         return "running"  # elsewhere
 
 
-class _Watch:
-    """Follows a run chunk by chunk: tells its progress, and ends it where it may end."""
+def _run_alone(
+    study: Study,
+    jobs: list[Any],
+    recipes: list[Recipe],
+    watches: list[Watch],
+    device: DeviceName,
+    ranks: int,
+) -> list[dict[str, Any]] | None:
+    """Run one job; return what its row holds beside its statistics, None where interrupted."""
+    (recipe,), (watch,) = recipes, watches
+    run = assemble(recipe, watch.path, device=device, threads=1, ranks=ranks, progress=watch)
+    return [{}] if run.finished or watch.reached else None
 
-    def __init__(self, path: Path, stopping: Stopping | None, pipe: Connection) -> None:
-        self.path, self.stopping, self.pipe = path, stopping, pipe
-        self.reached = False
-        self.lengths: list[float] = []
-        self.seen = self.told = 0.0
-        self.frames = 0
 
-    def __call__(self, now: Progress) -> None:
-        if self.pipe.poll():  # closed: the leader is gone or stops
-            os.kill(os.getpid(), signal.SIGTERM)  # `assemble` stops with a checkpoint
-            return
-        part = now.done_steps / now.total_steps
-        if time.monotonic() - self.told > 1.0:
-            self.told = time.monotonic()
-            self.pipe.send((min(part, 0.99), "running"))  # 1 says that the job is over
-        if self.stopping and not self.reached and part - self.seen >= 1 / CHECKS:
-            self.seen = part
-            if self._enough(self.stopping.relative_error):
-                self.reached = True
-                os.kill(os.getpid(), signal.SIGTERM)
+def _run_ladder(
+    study: Study,
+    jobs: list[Any],
+    recipes: list[Recipe],
+    watches: list[Watch],
+    device: DeviceName,
+    ranks: int,
+) -> list[dict[str, Any]] | None:
+    """Run the jobs of a ladder; return what their rows hold of the exchange."""
+    first, rule = watches[0], study.stopping
 
-    def _enough(self, relative_error: float) -> bool:
-        run = Run(self.path)
-        trajectory, last = run.trajectory, run.recipe.stages[-1].name
-        for index in range(self.frames, len(trajectory)):
-            frame = trajectory[index]
-            if frame.stage == last:
-                found = find_neighbours(frame.system)
-                self.lengths.append(mean_length(found, len(frame.system), DEFAULT_CRITERION))
-        self.frames = len(trajectory)
-        if not self.lengths:
+    def enough() -> bool:
+        if not (rule and first.time_to_look()):
             return False
-        settled = equilibration(self.lengths)
-        if not settled.equilibrated:
-            return False
-        value, error = mean_estimate(self.lengths[settled.start :])[0]
-        return error is not None and error <= relative_error * value
+        return all(watch.enough(rule.relative_error) for watch in watches)
 
-
-def _row(run: Run, stopping: Stopping | None, reached: bool) -> dict[str, Any]:
-    """Return what a finished run says, as one flat row."""
-    recipe, statistics = run.recipe, nanowire_statistics(run.trajectory)
-    summary, counts = statistics.summary(), recipe.bodies()
-    body = max(counts, key=lambda one: counts[one])
-    expected = expected_mean_length(
-        body,
-        statistics.relative_permittivity,
-        statistics.temperature_K,
-        statistics.concentration_mM,
+    ladder = run_ladder(
+        recipes,
+        [watch.path for watch in watches],
+        Path(jobs[0].path) / "ladder.npz",
+        recipes[0].seed,
+        study.sweep_steps(recipes[0].time_step_ps),
+        first.told_to_stop,
+        enough,
+        device=device,
+        ranks=ranks,
     )
-    value, error = statistics.mean_chain_length
-    ended = "complete"
-    if stopping:
-        precise = error is not None and error <= stopping.relative_error * value
-        good = precise and statistics.equilibration.equilibrated
-        ended = "target" if reached or good else "budget"
-    by_criterion = summary["mean_chain_length_by_criterion"]
-    return {
-        "cluster": statistics.cluster,
-        "n_clusters": statistics.n_clusters,
-        "dipole_D": body.dipole_magnitude_e_nm / DEBYE,
-        "axial_contact_nm": body.axial_contact_nm,
-        **{key: summary[key] for key in _KEPT if key in summary},
-        **{f"mean_chain_length_{column_name(key)}": number for key, number in by_criterion.items()},
-        **_flat("contour_length", summary["contour_length_nm"]),
-        **_flat("spacing", summary["spacing_nm"]),
-        **{
-            f"chain_fraction_to_{longest}{suffix}": number
-            for longest, share in statistics.length_fractions().items()
-            for suffix, number in zip(("", "_err"), share, strict=True)
-        },
-        "expected_mean_chain_length": expected if math.isfinite(expected) else None,
-        "independent_samples": statistics.independent_samples["mean_chain_length"],
-        "equilibrated": statistics.equilibration.equilibrated,
-        "ended": ended,
-        "steps": run.manifest["sessions"][-1]["last_step"],
-        "seed": recipe.seed,
-    }
-
-
-def column_name(criterion: str) -> str:
-    """Return a bond criterion as part of a column's name; signac's keys hold no dots."""
-    return criterion.replace(".", "_")
-
-
-def _flat(name: str, table: dict[str, Any]) -> dict[str, Any]:
-    """Return lengths by `NAME_KEY_nm`, their errors by `NAME_KEY_nm_err`."""
-    return {
-        f"{name}_{key.removesuffix('_err')}_nm{'_err' * key.endswith('_err')}": number
-        for key, number in table.items()
-    }
-
-
-_KEPT = tuple(
-    name + suffix
-    for name in (
-        *("temperature_K", "relative_permittivity", "concentration_mM", "lambda_contact"),
-        *("mean_chain_length", "weight_mean_chain_length", "max_chain_length"),
-        *("chained_fraction", "ring_fraction", "branched_fraction", "percolating"),
-        *("persistence_length_nm", "polar_order", "nematic_order", "n_frames", "time_ns"),
-    )
-    for suffix in ("", "_err")
-)
+    if not ladder.finished:
+        return None
+    for watch in watches:
+        watch.reached = ladder.enough
+    return [
+        {
+            "exchange_acceptance": ratio,
+            "exchange_round_trips": ladder.tally.round_trips,
+            "exchange_attempts": int(ladder.tally.attempts.max()),
+        }
+        for ratio in [*ladder.tally.ratios(), None]
+    ]
 
 
 def _give_up(path: Path, id: str, code: int | None) -> None:

@@ -22,12 +22,14 @@ from dipolar_md.model.cluster import load_solvent
 from dipolar_md.parameters import (
     Number,
     Parameters,
+    Positive,
     Text,
     parameter_file,
     read_toml,
     validate,
 )
 from dipolar_md.simulation.recipe import Recipe, load_recipe
+from dipolar_md.study.exchange import SWEEP_STEPS, check_recipe
 from dipolar_md.units import MILLIMOLAR
 
 StatePoint = dict[str, float | int | str]
@@ -71,18 +73,26 @@ class Stopping(Parameters):
     source: Text
 
 
+class Exchange(Parameters):
+    """How often the rungs of a ladder swap: after `sweep_ns`."""
+
+    sweep_ns: Positive
+    source: Text
+
+
 class Study(Parameters):
     """A study file; see `params/studies/dipole-strength.toml`.
 
     `settings` are recipe keys that hold at every state point, each with an entry in `sources`.
     `samples` belongs to `sampling = "latin-hypercube"`; `"list"` takes the values of all axes in
-    step, `"grid"` all of their combinations.
+    step, `"grid"` all of their combinations. `"exchange"` is a grid whose dipoles swap
+    configurations (`exchange.py`): those of the same other values and replica are one ladder.
     """
 
     name: Text
     title: Text
     recipe: Text
-    sampling: Literal["grid", "list", "latin-hypercube"] = "grid"
+    sampling: Literal["grid", "list", "latin-hypercube", "exchange"] = "grid"
     samples: int | None = Field(default=None, ge=1, strict=True)
     replicas: int = Field(default=1, ge=1, strict=True)
     seed: int = Field(default=1, ge=0, strict=True)
@@ -90,6 +100,7 @@ class Study(Parameters):
     sources: dict[str, Text] = Field(default={})
     axes: dict[str, Axis] = Field(min_length=1)
     stopping: Stopping | None = None
+    exchange: Exchange | None = None
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
@@ -107,6 +118,10 @@ class Study(Parameters):
             if hypercube != (axis.values is None):
                 wanted = "low and high" if hypercube else "values"
                 raise ValueError(f"axes.{name}: sampling = '{self.sampling}' needs {wanted}")
+        if self.sampling == "exchange":
+            self._can_exchange()
+        elif self.exchange is not None:
+            raise ValueError("table 'exchange' belongs to sampling = 'exchange', and only there")
         lengths = {name: len(axis.values or ()) for name, axis in self.axes.items()}
         if self.sampling == "list" and len(set(lengths.values())) > 1:
             raise ValueError(f"sampling = 'list' needs as many values of each axis ({lengths})")
@@ -114,6 +129,16 @@ class Study(Parameters):
             odd = sorted(set(self.settings) ^ set(self.sources))
             raise ValueError(f"settings and sources must have the same keys (only in one: {odd})")
         return self
+
+    def _can_exchange(self) -> None:
+        dipole = self.axes.get("dipole_D")
+        dipoles = (dipole.values if dipole and not dipole.keys else None) or []
+        if len(dipoles) < 2 or any(isinstance(value, str) for value in dipoles):
+            raise ValueError(
+                "sampling = 'exchange' needs axes.dipole_D with two dipoles or more (and no keys)"
+            )
+        if any("dipole_D" in axis.keys for axis in self.axes.values()):
+            raise ValueError("sampling = 'exchange': no other axis may set dipole_D")
 
     @cached_property
     def base(self) -> Recipe:
@@ -140,6 +165,30 @@ class Study(Parameters):
             for replica in range(self.replicas)
         ]
 
+    def units(self) -> list[list[StatePoint]]:
+        """Return the state points that run together: ladders, or each alone."""
+        if self.sampling != "exchange":
+            return [[point] for point in self.points()]
+        ladders: dict[str, list[StatePoint]] = {}
+        for point in sorted(self.points(), key=lambda p: float(p["dipole_D"])):
+            others = {key: value for key, value in point.items() if key != "dipole_D"}
+            ladders.setdefault(json.dumps(others, sort_keys=True), []).append(point)
+        return list(ladders.values())
+
+    def sweep_steps(self, time_step_ps: float) -> int:
+        """Return the steps between two swaps of a ladder."""
+        if self.exchange is None:
+            return SWEEP_STEPS
+        return max(1, round(self.exchange.sweep_ns * 1000 / time_step_ps))
+
+    def ladder_identity(self) -> dict[str, Any]:
+        """Return what may not change in a study that exchanges: its dipoles and its sweep."""
+        if self.sampling != "exchange":
+            return {}
+        dipoles = sorted(float(value) for value in self.axes["dipole_D"].values or ())
+        sweep_ns = self.exchange.sweep_ns if self.exchange else None
+        return {"ladder of dipoles": dipoles, "sweep of the ladder": sweep_ns}
+
     def recipe_of(self, point: StatePoint) -> Recipe:
         """Return the recipe of a state point; its seed follows from the point alone.
 
@@ -156,7 +205,10 @@ class Study(Parameters):
         text = json.dumps([self.seed, point], sort_keys=True)
         overrides["seed"] = int(hashlib.sha256(text.encode()).hexdigest()[:7], 16)
         try:
-            return load_recipe(self.base, overrides)
+            recipe = load_recipe(self.base, overrides)
+            if self.sampling == "exchange":
+                check_recipe(recipe)
+            return recipe
         except InputError as error:
             raise InputError(f"study '{self.name}' at {said(point)}: {error}") from error
 

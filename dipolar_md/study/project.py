@@ -25,7 +25,7 @@ def open_project(study: Study, path: Path) -> Any:
     known, wanted = project.document(), _identity(study)
     if not known:
         raise RunDirectoryError(f"{path}: a signac project of something else; choose another --out")
-    if odd := sorted(key for key in wanted if known.get(key) != wanted[key]):
+    if odd := sorted(key for key in {*known, *wanted} if known.get(key) != wanted.get(key)):
         raise RunDirectoryError(
             f"{path}: holds a study with another {' and '.join(odd)}; choose another --out "
             "(values of an axis and replicas may be added to a study, nothing else be changed)"
@@ -41,6 +41,7 @@ def _identity(study: Study) -> dict[str, Any]:
         "set of axes": {name: list(study.axes[name].keys) for name in sorted(study.axes)},
         "seed": study.seed,
         "stopping rule": study.stopping.relative_error if study.stopping else None,
+        **study.ladder_identity(),
     }
 
 
@@ -77,6 +78,12 @@ def prepare(study: Study, out: str | Path | None = None) -> Path:
     except OSError as error:
         raise RunDirectoryError(f"{path}: can't be written: {error}") from error
     return path
+
+
+def units_of(study: Study, path: Path) -> list[list[str]]:
+    """Return the ids of the jobs that run together: those of a ladder, otherwise one by one."""
+    project = open_project(study, path)
+    return [[project.open_job(point).id for point in unit] for unit in study.units()]
 
 
 def document_of(job: Any) -> dict[str, Any]:

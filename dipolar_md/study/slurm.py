@@ -19,7 +19,7 @@ from dipolar_md.errors import DipolarMDError, EngineMissingError, InputError
 from dipolar_md.simulation.assembly import locked, write_file
 from dipolar_md.study.execution import study_status
 from dipolar_md.study.grid import StatePoint, Study, estimate, load_study
-from dipolar_md.study.project import prepare
+from dipolar_md.study.project import prepare, units_of
 
 WARNING_s = 120
 """Time before the end of the walltime at which Slurm asks a job to stop with checkpoints."""
@@ -105,14 +105,22 @@ def submit_study(
     with locked(folder):
         held = slurm_states(path)
         status = study_status(study, path)
-        left = [id for id, state in status.states.items() if state not in ("done", "running")]
-        todo = [id for id in left if id not in held]
+        todo = [
+            unit
+            for unit in units_of(study, path)
+            if {status.states[id] for id in unit} != {"done"}
+            and not any(id in held or status.states[id] == "running" for id in unit)
+        ]
         known = len([id for id, state in status.states.items() if state != "done" and id in held])
         if not todo:
             return Submission(None, None, [], known)
-        points = [status.points[id] for id in todo]
-        size = bundle or workers * _in_turn(study, points, hours * ranks)
-        bundles = [todo[i : i + size] for i in range(0, len(todo), size)]
+        if bundle:
+            size = max(1, bundle // len(todo[0]))
+        else:
+            points = [[status.points[id] for id in unit] for unit in todo]
+            size = workers * _in_turn(study, points, hours * ranks)
+        parts = (todo[i : i + size] for i in range(0, len(todo), size))
+        bundles = [[id for unit in part for id in unit] for part in parts]
         requests = {
             "job-name": study.name,
             "array": f"0-{len(bundles) - 1}",
@@ -183,9 +191,9 @@ def _hours(walltime: str) -> float:
     return total / 3600
 
 
-def _in_turn(study: Study, points: list[StatePoint], core_hours: float) -> int:
-    """Return how many of these one worker can do one after another in that time; at least 1."""
-    longest = max(estimate(study, [point]).core_hours for point in points)
+def _in_turn(study: Study, units: list[list[StatePoint]], core_hours: float) -> int:
+    """Return how many units one worker can do one after another in that time; at least 1."""
+    longest = max(estimate(study, unit).core_hours for unit in units)
     return max(1, int(FILL * core_hours / longest))
 
 
