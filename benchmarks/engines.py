@@ -64,7 +64,7 @@ def main() -> None:
         worst = max(size["losses"])
         lines.append(
             f"N = {n:,}: the automatic choice loses {100 * worst:.0f} % at most and takes "
-            f"{size['seconds_per_choice']:.0f} s; `assemble` times runs of more than 3·10⁸ "
+            f"{size['seconds_per_choice']:.0f} s; `assemble` times runs of more than 2·10⁸ "
             "clusters × steps."
         )
     finish(options, lines, {"sizes": sizes})

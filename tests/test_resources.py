@@ -99,7 +99,7 @@ def chosen(recipe, engine="lammps", threads=None, ranks=None):
 
 
 def test_a_long_run_takes_the_fastest_and_says_so(two_cores):
-    engine, reason, used = chosen(dm.load_recipe("r-au-cu", {"n_clusters": 6000}))
+    engine, reason, used = chosen(dm.load_recipe("r-au-cu", {"n_clusters": 4000}))
     assert (engine.name, engine.threads, engine.ranks) == ("lammps", 1, 2)
     assert "lammps, threads x ranks = 1 x 2, the fastest of 3 that were timed" in reason
     assert (used["threads"], used["ranks"]) == (1, 2)
@@ -113,14 +113,14 @@ def test_a_long_run_takes_the_fastest_and_says_so(two_cores):
 )
 def test_what_is_stated_is_taken_and_nothing_is_timed(two_cores, threads, ranks, expected):
     engine, _, used = chosen(
-        dm.load_recipe("r-au-cu", {"n_clusters": 6000}), threads=threads, ranks=ranks
+        dm.load_recipe("r-au-cu", {"n_clusters": 4000}), threads=threads, ranks=ranks
     )
     assert (engine.threads, engine.ranks) == expected
     assert used == {"threads": expected[0], "ranks": expected[1]}
     assert not two_cores
 
 
-@pytest.mark.parametrize(("clusters", "threads"), [(64, 1), (1000, 2), (5999, 2), (700, 1)])
+@pytest.mark.parametrize(("clusters", "threads"), [(64, 1), (3999, 2), (700, 1)])
 def test_a_short_run_is_not_timed(two_cores, clusters, threads):
     engine, _, used = chosen(dm.load_recipe("r-au-cu", {"n_clusters": clusters}))
     assert (engine.threads, engine.ranks) == (threads, 1)

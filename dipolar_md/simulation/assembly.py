@@ -133,7 +133,7 @@ def assemble(
 
     SIGINT and SIGTERM stop after the current chunk with a checkpoint (`run.finished` is False).
 
-    Where neither `threads` nor `ranks` is given, a long run on a CPU (3e8 clusters x steps) times
+    Where neither `threads` nor `ranks` is given, a long run on a CPU (2e8 clusters x steps) times
     the engines, threads and ranks that fit the cores for some seconds and takes the fastest; a
     short one takes LAMMPS on all cores, but at least 400 clusters each.
 

@@ -29,8 +29,8 @@ from dipolar_md.errors import DipolarMDError, EngineMissingError, InputError, Un
 from dipolar_md.model.system import System
 from dipolar_md.simulation.recipe import Recipe
 
-WORTH_MEASURING = 3e8
-"""Clusters times steps, about five minutes of one core: shorter runs don't earn back the timing."""
+WORTH_MEASURING = 2e8
+"""Clusters times steps, some minutes of one core: shorter runs don't earn back the timing."""
 FEWEST_PER_CORE = 200
 """Clusters; with fewer, cores wait for each other longer than they work."""
 _ROUNDS, _FAR_BEHIND = 3, 1.25
