@@ -2,10 +2,11 @@
 
     python benchmarks/study.py [WORKERS]
 
-The same jobs by one worker and by several; and jobs of a single chunk, which are all overhead.
+The same jobs by one worker and by several, in turns; and jobs of a single chunk, which are all overhead.
 """
 
 import os
+import statistics
 import sys
 import tempfile
 import time
@@ -49,8 +50,13 @@ def seconds(study: dm.Study, workers: int, chunk_ns: float, replicas: int) -> fl
 if __name__ == "__main__":
     workers = int(sys.argv[1]) if len(sys.argv) > 1 else len(os.sched_getaffinity(0))
     demo = dm.load_study("demo")
-    one, several = (seconds(demo, n, 4.0, 3) for n in (1, workers))
+    rounds = [[seconds(demo, n, 12.0, 3) for n in (1, workers)] for _ in range(3)]
+    one, several = (statistics.median(times) for times in zip(*rounds, strict=True))
+    ratios = sorted(a / b / workers for a, b in rounds)
     print(f"a job by 1 worker: {one:.2f} s; by {workers}: {several:.2f} s")
-    print(f"parallel efficiency on {workers} cores: {one / several / workers:.2f}")
+    print(
+        f"parallel efficiency on {workers} cores: {ratios[1]:.2f} "
+        f"({ratios[0]:.2f}–{ratios[-1]:.2f}, three alternated rounds)"
+    )
     print(f"overhead per job: {seconds(demo, 1, 0.4, 3):.2f} s (500 steps, analysis included)")
     print(f"load of this machine: {os.getloadavg()[0]:.1f}")

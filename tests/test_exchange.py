@@ -309,6 +309,17 @@ def test_every_rung_is_a_job_with_its_own_run(ran, ladder_study):
     assert dm.run_study(ladder_study(replicas=2), ran.path).counts == Counter(done=6)
 
 
+def test_a_ladder_is_submitted_and_run_as_a_whole(ladder_study, tmp_path):
+    study, out = ladder_study(replicas=2), tmp_path / "out"
+    bundles = dm.submit_study(study, out, bundle=2, dry_run=True).bundles
+    points = dm.study_status(study, out).points
+    assert [[points[id]["dipole_D"] for id in bundle] for bundle in bundles] == [DIPOLES, DIPOLES]
+    assert [{points[id]["replica"] for id in bundle} for bundle in bundles] == [{0}, {1}]
+    assert dm.run_study(study, out, jobs=bundles[1][1:2]).counts == Counter(done=3)
+    states = dm.study_status(study, out).states
+    assert sorted(id for id, state in states.items() if state == "done") == sorted(bundles[1])
+
+
 def test_the_report_shows_the_exchange(ran, ladder_study, command, tmp_path):
     report = dm.report_study(ladder_study(replicas=2), ran.path)
     assert [(pair.low_D, pair.high_D) for pair in report.exchange] == [(33, 36), (36, 39)]

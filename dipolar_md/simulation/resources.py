@@ -33,7 +33,7 @@ WORTH_MEASURING = 2e8
 """Clusters times steps, some minutes of one core: shorter runs don't earn back the timing."""
 FEWEST_PER_CORE = 200
 """Clusters; with fewer, cores wait for each other longer than they work."""
-_ROUNDS, _FAR_BEHIND = 3, 1.25
+_ROUNDS, _FAR_BEHIND, _CLOSE = 3, 1.25, 1.1
 _SECONDS, _CHUNKS = 1.0, 3  # of a trial, at least
 
 
@@ -92,14 +92,16 @@ def fastest(
         choices: what to time.
         measure: returns steps per second of one combination, 0 where it can't run.
         rounds: in which they take turns; whatever is a quarter slower than the best is dropped.
+            What then lies within a tenth of the best gets as many more.
     """
     rates: dict[Resources, list[float]] = {choice: [] for choice in choices}
     left = choices
-    for _ in range(rounds):
+    for number in range(1, 2 * rounds + 1):
         for choice in left:
             rates[choice].append(measure(choice))
         medians = {choice: statistics.median(rates[choice]) for choice in choices}
-        left = [c for c in left if medians[c] * _FAR_BEHIND >= max(medians.values())]
+        margin = _FAR_BEHIND if number < rounds else _CLOSE
+        left = [c for c in left if medians[c] * margin >= max(medians.values())]
         if len(left) == 1:
             break
     return {
