@@ -2,7 +2,7 @@
 
     python benchmarks/study.py [WORKERS]
 
-The same jobs by one worker and by several, in turns; and jobs of a single chunk, which are all overhead.
+The same jobs by one worker and by several, in turns; and jobs of one chunk, which are all overhead.
 """
 
 import os
