@@ -1,5 +1,6 @@
 """Dipoles of known charges, small molecules and ions: exact states, experiment, and invariances."""
 
+import functools
 import signal
 import subprocess
 import sys
@@ -216,12 +217,17 @@ def test_an_interrupt_is_heard_while_gfn2_runs(tmp_path):
         f"sys.argv = ['dipolar-md', 'dipole', {str(path)!r}, '--molecule=all', '--method=gfn2'];"
         "main()"
     )
-    with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True) as run:
-        time.sleep(6)
-        assert run.poll() is None, run.stderr.read()
-        asked = time.monotonic()
-        run.send_signal(signal.SIGINT)
-        run.communicate(timeout=60)
+    hear = functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    command = [sys.executable, "-c", code]  # in the background of a shell SIGINT would be ignored
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=hear) as run:
+        try:
+            time.sleep(6)
+            assert run.poll() is None, run.stderr.read()
+            asked = time.monotonic()
+            run.send_signal(signal.SIGINT)
+            run.communicate(timeout=60)
+        finally:
+            run.kill()
     assert run.returncode == 130
     assert time.monotonic() - asked < 5
     assert not list(tmp_path.glob("*.toml"))
