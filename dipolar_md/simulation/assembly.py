@@ -10,6 +10,7 @@ import json
 import math
 import os
 import platform
+import re
 import signal
 import threading
 import time
@@ -177,6 +178,19 @@ def assemble(
     except OSError as error:
         raise RunDirectoryError(f"{path}: can't be written: {error}") from error
     return Run(path)
+
+
+def walltime_seconds(text: str) -> float:
+    """Return the seconds of a walltime as Slurm writes it, `HH:MM:SS` or `D-HH:MM:SS`.
+
+    Raises:
+        InputError: Another text.
+    """
+    found = re.fullmatch(r"(?:(\d+)-)?(\d+):([0-5]\d):([0-5]\d)", text)
+    if not found:
+        raise InputError(f"walltime must be HH:MM:SS or D-HH:MM:SS (found '{text}')")
+    days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return float((days * 24 + hours) * 3600 + minutes * 60 + seconds)
 
 
 def begin_session(

@@ -487,6 +487,16 @@ def test_a_blow_up_is_told(assemble, monkeypatch):
     assert len(dm.Trajectory("runs/r-au-cu/restart.gsd")) == 1
 
 
+def test_a_walltime_stops_with_a_checkpoint_and_the_command_goes_on(assemble):
+    stopped = assemble("--walltime=00:00:00")
+    assert stopped.code == 130
+    assert "interrupted; repeat the command to continue" in stopped.err
+    assert dm.Trajectory("runs/r-au-cu/restart.gsd")[0].step == 50
+    assert assemble("--walltime=1-00:00:00").code == 0
+    assert dm.Run("runs/r-au-cu").finished
+    assert_refused(assemble("--walltime=2h"), "HH:MM:SS or D-HH:MM:SS (found '2h')")
+
+
 # --- Full disks -----------------------------------------------------------------------------------
 
 
