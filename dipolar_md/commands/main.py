@@ -278,13 +278,13 @@ def assemble(
         overrides["n_clusters"] = clusters
     if seed is not None:
         overrides["seed"] = seed
-    resolved = dm.load_recipe(recipe, overrides)
-    print_preflight(resolved)
+    plan = dm.make_plan(recipe, overrides)
+    print_preflight(plan)
     if preflight:
         return
     with assembly_progress() as (show, ran):
         run = dm.assemble(
-            resolved,
+            plan,
             out_dir,
             engine.value,
             device.value,

@@ -15,7 +15,8 @@ from typing import NamedTuple
 import tomli_w
 
 from dipolar_md.errors import DipolarMDError, EngineMissingError, InputError
-from dipolar_md.simulation.assembly import locked, walltime_seconds, write_file
+from dipolar_md.simulation.assembly import walltime_seconds, write_file
+from dipolar_md.simulation.session import locked
 from dipolar_md.study.project import prepare, units_of
 from dipolar_md.study.study_file import StatePoint, Study, estimate, load_study
 from dipolar_md.study.workers import study_status

@@ -365,7 +365,7 @@ def test_an_interrupt_before_the_run_leaves_nothing(assemble, monkeypatch):
     def interrupted(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(dm, "load_recipe", interrupted, raising=False)
+    monkeypatch.setattr(dm, "make_plan", interrupted, raising=False)
     answer = assemble()
     assert answer.code == 130
     assert "Traceback" not in answer.out + answer.err
@@ -535,7 +535,7 @@ def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room(assemble, to
     path, grow = tiny
     run = path / "run"
     answer = assemble(f"--out={run}")
-    assert_refused(answer, f"{run}: can't be written", "Errno")
+    assert_refused(answer, f"{run}", ": can't be written: ")
     assert re.search("No space left on device|MB free|File too large", answer.err)
     grow()  # reading holes of a full tmpfs is a bus error
     done = 0

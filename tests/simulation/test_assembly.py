@@ -96,11 +96,11 @@ def test_run_directory(finished, toy):
 
 
 def test_frames_tell_time_stage_and_environment(finished):
-    trajectory, plan = finished.trajectory, finished.recipe.plan()
+    trajectory, plan = finished.trajectory, dm.make_plan(finished.recipe)
     assert trajectory.steps == STEPS
     offsets = {"solution": 0, "evaporation": 400, "dry": 1400}
     for frame in trajectory:
-        (stage,) = (s for s in plan if s.name == frame.stage)
+        (stage,) = (s for s in plan.stages if s.name == frame.stage)
         done = frame.step - offsets[frame.stage]
         assert (0 if frame.step == 0 else 1) <= done <= stage.steps
         assert frame.time_ns == pytest.approx(frame.step * 0.8e-3)
@@ -114,10 +114,9 @@ def test_frames_tell_time_stage_and_environment(finished):
     (checkpoint,) = dm.Trajectory(finished.path / "restart.gsd")
     assert checkpoint.step == 1900
     np.testing.assert_array_equal(checkpoint.system.positions, trajectory[-1].system.positions)
-    start = dm.random_gas(finished.recipe.bodies(), 0.5, seed=1)
+    start = dm.random_gas(plan.counts, 0.5, seed=1)
     np.testing.assert_allclose(trajectory[0].system.positions, start.positions, atol=1e-5)
-    wet = finished.recipe.interactions(plan[0].start)
-    energies = dm.evaluate(start, wet, "lammps").energies
+    energies = dm.evaluate(start, plan.interactions, "lammps").energies
     assert trajectory[0].energies["total"] == pytest.approx(energies["total"], rel=1e-9)
     assert finished.manifest["sessions"][0]["last_step"] == 1900
 
@@ -290,14 +289,14 @@ def test_a_lock_of_another_process_is_seen(run, tmp_path):
 @pytest.mark.parametrize("stop", [50, None])
 def test_a_run_that_another_process_just_made_is_not_overwritten(run, tmp_path, monkeypatch, stop):
     """The other process starts and ends between our look at the directory and our lock."""
-    initial, steps = assembly.Recipe.initial, []
+    start, steps = dm.Plan.start, []
 
-    def meanwhile(recipe):
-        monkeypatch.setattr(assembly.Recipe, "initial", initial)
+    def meanwhile(plan):
+        monkeypatch.setattr(dm.Plan, "start", start)
         steps.extend(run(interrupt(stop) if stop else None).trajectory.steps)
-        return initial(recipe)
+        return start(plan)
 
-    monkeypatch.setattr(assembly.Recipe, "initial", meanwhile)
+    monkeypatch.setattr(dm.Plan, "start", meanwhile)
     ours = run()
     assert steps == (STEPS[:2] if stop else STEPS)
     assert ours.trajectory.steps == STEPS
@@ -363,7 +362,7 @@ KILLED = """
 import json, os, shutil, signal, sys
 import dipolar_md as dm
 from dipolar_md.engines.lammps.engine import _lammps
-from dipolar_md.simulation import assembly
+from dipolar_md.simulation import session
 
 _lammps()  # loaded once for all children
 path, overrides, kills = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3])
@@ -378,7 +377,7 @@ def mortal(function):
         return function(*arguments)
     return call
 
-os.replace, assembly.append_frame = mortal(os.replace), mortal(assembly.append_frame)
+os.replace, session.append_frame = mortal(os.replace), mortal(session.append_frame)
 for number, left in enumerate(kills):
     child = os.fork()
     if child == 0:
