@@ -497,6 +497,19 @@ def test_a_walltime_stops_with_a_checkpoint_and_the_command_goes_on(assemble):
     assert_refused(assemble("--walltime=2h"), "HH:MM:SS or D-HH:MM:SS (found '2h')")
 
 
+def test_the_python_of_the_readme_works_after_its_first_command(assemble, toy, monkeypatch, capsys):
+    assert assemble().code == 0  # dipolar-md assemble r-au-cu
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    example, whole = re.search(r"```python\n(.*?)```", text, re.DOTALL)[1], dm.assemble
+
+    def small(*arguments, overrides, **options):
+        return whole(*arguments, engine="lammps", threads=1, overrides=toy | overrides, **options)
+
+    monkeypatch.setattr(dm, "assemble", small, raising=False)
+    exec(example, {})
+    assert "'n_clusters': 64" in capsys.readouterr().out
+
+
 # --- Full disks -----------------------------------------------------------------------------------
 
 

@@ -139,6 +139,19 @@ def test_progress_tells_every_chunk(run):
     assert all(p.steps_per_second > 0 for p in seen)
 
 
+@pytest.mark.parametrize("interval_ns", [0.02, 0.0301, 0.008])
+def test_frames_come_when_asked_for(run, interval_ns):
+    """An interval shorter than a chunk: a frame for each, at most a chunk late."""
+    short = {"stages.solution.time_ns": 0.16, "stages.dry.time_ns": 0.08}
+    short |= {"stages.evaporation.time_ns": 0.4, "stages.evaporation.concentration_mM": 10.0}
+    done = run(overrides=short | {"frame_interval_ns": interval_ns})
+    times = [frame.time_ns for frame in done.trajectory]
+    assert len(times) == pytest.approx(0.64 / interval_ns, abs=3)
+    assert max(np.diff(times)) < 2 * interval_ns
+    if interval_ns == 0.02:
+        assert done.trajectory.steps == list(range(0, 801, 25))
+
+
 # --- Stopping and going on ------------------------------------------------------------------------
 
 
@@ -182,6 +195,47 @@ def test_a_run_moves_from_one_engine_to_the_other(run, tmp_path):
     assert abs(per_cluster[1] - per_cluster[0]) < 5  # kJ/mol: a state that moved, not a new one
     for frame in done.trajectory[1:]:
         assert frame.system.kinetic_temperatures_K() == pytest.approx((298.15,) * 2, rel=0.4)
+
+
+def test_a_progress_that_returns_true_stops_the_run(run):
+    """At once, with a checkpoint; anything else than True goes on."""
+    calls = []
+
+    def watch(progress):
+        calls.append(progress.done_steps)
+        return True if progress.done_steps in (150, 200) else "go on"
+
+    for stop in (150, 200):
+        stopped = run(watch)
+        assert not stopped.finished
+        assert stopped.manifest["status"] == "interrupted"
+        assert dm.Trajectory(stopped.path / "restart.gsd")[0].step == stop == calls[-1]
+    assert run().trajectory.steps == STEPS
+
+
+def test_an_error_of_the_callers_is_the_callers(run):
+    """A progress that fails: its own error comes back, and the manifest says what happened."""
+
+    def fails(progress):
+        if progress.done_steps == 150:
+            raise FileNotFoundError("my notes are gone")
+
+    with pytest.raises(FileNotFoundError, match="my notes are gone"):
+        run(fails)
+    failed = dm.Run(run(lambda progress: True).path)  # it goes on from its checkpoint, a chunk far
+    first, second = failed.manifest["sessions"]
+    assert (first["first_step"], first["last_step"]) == (0, 150)
+    assert "ended" in first
+    assert second["first_step"] == 100
+    with pytest.raises(FileNotFoundError):
+        run(lambda progress: fails(replace(progress, done_steps=150)))
+    manifest = dm.Run(failed.path).manifest
+    assert (manifest["status"], manifest["error"]) == (
+        "failed",
+        "FileNotFoundError: my notes are gone",
+    )
+    assert run().trajectory.steps == STEPS
+    assert "error" not in dm.Run(failed.path).manifest
 
 
 def test_a_finished_run_is_kept(finished, toy):

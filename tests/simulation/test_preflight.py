@@ -173,6 +173,22 @@ def test_the_time_step_follows_strong_friction():
     assert told(change | {"time_step_ps": 1.001 * longest})
 
 
+def test_a_dipole_beyond_every_contact_is_told():
+    """2,000 D pull bodies further together than steric push is looked for: no bond to follow."""
+    text = told({"dipole_D": 2000.0})
+    assert re.search(r"'r-au-cu': no contact.*2000 D.*lower the dipole", text)
+
+
+def test_a_name_a_path_a_recipe_and_a_plan_are_checked_alike(tmp_path):
+    recipe = dm.load_recipe("r-au-cu")
+    path = tmp_path / "mine.toml"
+    path.write_text(recipe.to_toml(), encoding="utf-8")
+    expected = dm.preflight(recipe)
+    assert [stage.name for stage in expected] == ["solution", "evaporation", "dry"]
+    for way in ("r-au-cu", path, str(path), dm.make_plan(recipe)):
+        assert dm.preflight(way) == expected
+
+
 def test_an_unknown_reference_is_told_before_the_run():
     assert "unknown reference 'tem-au': did you mean" in told({"reference": "tem-au"})
     assert "no such file (reference expected)" in told({"reference": "mine.toml"})

@@ -2,6 +2,7 @@
 
 import tomllib
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -85,6 +86,17 @@ def test_every_stage_gets_the_numbers_of_the_recipe_and_noise_of_its_own():
     assert plan.acting(now) == dm.Interactions(310.0, 3.0, "cutoff", recipe.cutoff_nm)
 
 
+def test_a_chunk_is_no_longer_than_the_frames_are_apart():
+    """The shipped `demo` asks for a frame every 0.1 ns of a recipe with chunks of 0.4 ns."""
+    demo = dm.make_plan(dm.load_study("demo").base)
+    (stage,) = demo.stages
+    assert stage.chunk_steps * stage.time_step_ps == pytest.approx(100.0)
+    steps = [done for _, done in stage.chunks()]
+    due = [demo.frame_is_due(0, *pair) for pair in pairwise([0, *steps])]
+    assert sum(due) == 120
+    assert {s.chunk_steps for s in dm.make_plan("r-au-cu").stages} == {500}
+
+
 # --- Components -----------------------------------------------------------------------------------
 
 
@@ -120,6 +132,17 @@ def test_bodies_are_those_of_their_clusters():
     for body in changed:
         assert body.dipole_e_nm == (0, 0, 30 * DEBYE)
         assert body.axial_contact_nm == 1.9
+
+
+def test_components_that_make_equal_bodies_are_one_kind():
+    """R-Au-Cu, and R-Au-Cu said to be R, are the same body: neither half may vanish."""
+    same = [{"cluster": "r-au-cu"}, {"cluster": "r-au-cu", "handedness": "R"}]
+    plan = dm.make_plan("r-au-cu", {"n_clusters": 1000, "components": same})
+    assert list(plan.counts.values()) == [1000]
+    assert len(plan.start()) == plan.n_clusters == 1000
+    hands = [{"cluster": "au3cd", "handedness": hand} for hand in "RS"]
+    mixed = dm.make_plan("au3cd", {"n_clusters": 1000, "components": hands})
+    assert list(mixed.counts.values()) == [500, 500]
 
 
 # --- Overrides ------------------------------------------------------------------------------------

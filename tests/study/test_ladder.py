@@ -258,6 +258,13 @@ def test_a_kill_between_two_files_mixes_no_sweeps(tmp_path, monkeypatch, writes)
     assert [arrays(path) for path in parts] == [arrays(path) for path in whole]
 
 
+def test_a_sweep_is_no_longer_than_the_frames_are_apart(tmp_path):
+    settings = {"stages.solution.time_ns": 0.8, "frame_interval_ns": 0.16}
+    paths, _ = run(tmp_path, recipes([36.0, 37.0], **settings), 1000)
+    assert dm.Trajectory(paths[0] / "trajectory.gsd").steps == list(range(0, 1001, 200))
+    assert dm.Run(paths[0]).manifest["exchange"]["sweep_steps"] == 200
+
+
 def test_stages_before_the_last_run_without_swaps(tmp_path):
     base = dm.load_recipe(
         "r-au-cu",
