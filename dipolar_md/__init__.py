@@ -76,8 +76,11 @@ _NAMES = {
     "simulation.recipe": ("Recipe", "load_recipe"),
     "simulation.session": ("Run",),
     "study.workers": ("StudyStatus", "run_study", "study_status"),
-    "study.study_file": ("Study", "estimate", "load_study"),
-    "study.slurm": ("Submission", "submit_study"),
+    "study.cost": ("CostEstimate", "estimate_cost"),
+    "study.jobs": ("Job",),
+    "study.posterior": ("Posterior",),
+    "study.study_file": ("Study", "load_study"),
+    "study.slurm": ("SlurmBatch", "submit_study"),
     "reports.inference": ("StudyInference", "infer_study"),
     "reports.study": ("PhaseMap", "StudyReport", "phase_map", "report_study"),
     "reports.micrograph": ("compare_run", "image_run", "measure_image"),
@@ -185,10 +188,13 @@ if TYPE_CHECKING:
     from dipolar_md.simulation.recipe import Recipe as Recipe
     from dipolar_md.simulation.recipe import load_recipe as load_recipe
     from dipolar_md.simulation.session import Run as Run
-    from dipolar_md.study.slurm import Submission as Submission
+    from dipolar_md.study.cost import CostEstimate as CostEstimate
+    from dipolar_md.study.cost import estimate_cost as estimate_cost
+    from dipolar_md.study.jobs import Job as Job
+    from dipolar_md.study.posterior import Posterior as Posterior
+    from dipolar_md.study.slurm import SlurmBatch as SlurmBatch
     from dipolar_md.study.slurm import submit_study as submit_study
     from dipolar_md.study.study_file import Study as Study
-    from dipolar_md.study.study_file import estimate as estimate
     from dipolar_md.study.study_file import load_study as load_study
     from dipolar_md.study.workers import StudyStatus as StudyStatus
     from dipolar_md.study.workers import run_study as run_study

@@ -37,7 +37,7 @@ FOREIGN = {  # who may import what is nobody else's business
     "freud": {"analysis.chains", "analysis.structure", "study.workers"},
     "networkx": {"analysis.chains"},
     "pymbar": {"analysis.timeseries"},
-    "signac": {"study.workers", "study.project"},
+    "signac": {"study.project"},
     "pyarrow": {"study.table"},
     "skimage": {"analysis.micrograph"},
     "tifffile": {"images"},
