@@ -7,6 +7,8 @@ from dipolar_md.engines.stage import Environment
 from dipolar_md.model.body import Body
 from dipolar_md.simulation.recipe import Recipe
 
+UNITS = ("nm", "D", "mM", "K", "kT", "ns", "ps")
+"""Units that the name of an axis may end in."""
 StatePoint = dict[str, float | int | str]
 """Value of each axis, and the number of the replica."""
 
@@ -52,6 +54,13 @@ class Job:
 def format_point(point: StatePoint) -> str:
     """Return a state point in words, such as `dipole_D 43.42, solvent toluene`."""
     return ", ".join(f"{key} {format_value(value)}" for key, value in point.items())
+
+
+def split_unit(axis: str) -> tuple[str, str]:
+    """Return the name of an axis in words and its unit, such as `dipole` and `D`."""
+    name, _, unit = axis.rpartition("_")
+    words, unit = (name, unit) if unit in UNITS else (axis, "")
+    return words.replace("_", " "), unit
 
 
 def format_value(value: float | str) -> str:

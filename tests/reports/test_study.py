@@ -80,9 +80,7 @@ def test_theory_is_that_of_each_contact(tmp_path, monkeypatch):
 
     drawn = {}
     for name in ("draw_dipole_scan", "draw_collapse"):
-        monkeypatch.setattr(
-            plots, name, lambda ax, name=name, **what: drawn.setdefault(name, what)
-        )
+        monkeypatch.setattr(plots, name, lambda ax, name=name, **what: drawn.setdefault(name, what))
     contacts = (1.61, 1.822, 2.1)
     file = study_file(
         tmp_path,

@@ -397,7 +397,7 @@ def test_commands(command, ran, toy_study, tmp_path):
     assert "6 done" in answer.words
     answer = command("study", "report", path, out)
     assert answer.code == 0
-    for words in ("Mean chain length (clusters)", "dipole D λ", "43.42 7.57", "±", "results.csv"):
+    for words in ("Mean chain length (clusters)", "dipole / D λ", "43.42 7.57", "±", "results.csv"):
         assert words in answer.words
     assert command("study", "status", path, f"--out={tmp_path / 'new'}").words.endswith("6 waiting")
     answer = command("study", "report", path, f"--out={tmp_path / 'new'}")
