@@ -69,10 +69,12 @@ _NAMES = {
         "draw_phase_estimate",
         "write_cluster",
     ),
-    "simulation.assembly": ("Progress", "Run", "assemble"),
+    "simulation.assembly": ("Progress", "assemble"),
     "simulation.configurations": ("configurations",),
-    "simulation.preflight": ("preflight",),
+    "simulation.plan": ("Plan", "make_plan"),
+    "simulation.preflight": ("StageOutlook", "preflight"),
     "simulation.recipe": ("Recipe", "load_recipe"),
+    "simulation.session": ("Run",),
     "study.workers": ("StudyStatus", "run_study", "study_status"),
     "study.cost": ("CostEstimate", "estimate_cost"),
     "study.jobs": ("Job",),
@@ -177,12 +179,15 @@ if TYPE_CHECKING:
     from dipolar_md.reports.study import phase_map as phase_map
     from dipolar_md.reports.study import report_study as report_study
     from dipolar_md.simulation.assembly import Progress as Progress
-    from dipolar_md.simulation.assembly import Run as Run
     from dipolar_md.simulation.assembly import assemble as assemble
     from dipolar_md.simulation.configurations import configurations as configurations
+    from dipolar_md.simulation.plan import Plan as Plan
+    from dipolar_md.simulation.plan import make_plan as make_plan
+    from dipolar_md.simulation.preflight import StageOutlook as StageOutlook
     from dipolar_md.simulation.preflight import preflight as preflight
     from dipolar_md.simulation.recipe import Recipe as Recipe
     from dipolar_md.simulation.recipe import load_recipe as load_recipe
+    from dipolar_md.simulation.session import Run as Run
     from dipolar_md.study.cost import CostEstimate as CostEstimate
     from dipolar_md.study.cost import estimate_cost as estimate_cost
     from dipolar_md.study.jobs import Job as Job

@@ -216,7 +216,7 @@ def _print_spacing(study: "Study") -> None:
     from dipolar_md.study.ladder import LEAST_ACCEPTANCE, expected_acceptance
 
     for ladder in study.job_groups()[:1]:
-        for low, high in pairwise(job.recipe for job in ladder):
+        for low, high in pairwise(job.plan.recipe for job in ladder):
             a, b = low.dipole_D or 0.0, high.dipole_D or 0.0
             if (part := expected_acceptance(low.n_clusters, a, b)) < LEAST_ACCEPTANCE:
                 out.print(

@@ -53,11 +53,10 @@ def estimate_cost(study: Study | str | Path, jobs: Sequence[Job] | None = None) 
 
 def _cost(job: Job) -> tuple[float, float]:
     """Return core time in seconds and disk in bytes."""
-    recipe = job.recipe
-    n, cutoff = recipe.n_clusters, recipe.cutoff_nm or 10.0
+    recipe, n, cutoff = job.plan.recipe, job.plan.n_clusters, job.plan.interactions.cutoff_nm
     fixed, each, near = STEP_us
     seconds, frames = 0.0, 1.0
-    for stage in recipe.plan():
+    for stage in job.plan.stages:
         density = MILLIMOLAR * math.sqrt(stage.start.concentration_mM * stage.end.concentration_mM)
         neighbours = min(n, density * 4 / 3 * math.pi * cutoff**3)
         seconds += stage.steps * (fixed + n * (each + near * neighbours)) * 1e-6

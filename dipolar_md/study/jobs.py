@@ -1,11 +1,10 @@
 """A job of a study: one state point and all that it stands for, resolved once."""
 
 from dataclasses import dataclass
-from functools import cached_property
 
 from dipolar_md.engines.stage import Environment
 from dipolar_md.model.body import Body
-from dipolar_md.simulation.recipe import Recipe
+from dipolar_md.simulation.plan import Plan
 
 UNITS = ("nm", "D", "mM", "K", "kT", "ns", "ps")
 """Units that the name of an axis may end in."""
@@ -15,40 +14,36 @@ StatePoint = dict[str, float | int | str]
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """A state point of a study with its recipe.
+    """A state point of a study with the plan that it stands for.
 
     Attributes:
         point: Value of each axis, and the number of the replica.
-        recipe: Recipe with these values; its seed follows from the point alone.
+        plan: Recipe with these values, resolved; its seed follows from the point alone.
     """
 
     point: StatePoint
-    recipe: Recipe
+    plan: Plan
 
     @property
     def values(self) -> StatePoint:
         """Value of each axis; replicas share them."""
         return {key: value for key, value in self.point.items() if key != "replica"}
 
-    @cached_property
-    def counts(self) -> dict[Body, int]:
-        """Number of clusters of each body."""
-        return self.recipe.bodies()
-
     @property
     def body(self) -> Body:
         """The body of most clusters."""
-        return max(self.counts, key=lambda body: self.counts[body])
+        counts = self.plan.counts
+        return max(counts, key=lambda body: counts[body])
 
     @property
     def cluster_names(self) -> frozenset[str]:
         """Names of the clusters in the mixture."""
-        return frozenset(component.cluster.name for component in self.recipe.components)
+        return frozenset(component.cluster.name for component in self.plan.recipe.components)
 
-    @cached_property
+    @property
     def environment(self) -> Environment:
         """Environment that the last stage ends in."""
-        return self.recipe.plan()[-1].end
+        return self.plan.stages[-1].end
 
 
 def format_point(point: StatePoint) -> str:

@@ -5,7 +5,6 @@ task is `dipolar-md study run` on its bundle; what Slurm was given is in `slurm/
 """
 
 import json
-import re
 import shlex
 import shutil
 import subprocess
@@ -17,7 +16,8 @@ import tomli_w
 
 from dipolar_md.errors import DipolarMDError, EngineMissingError, InputError
 from dipolar_md.files import write_json, write_text
-from dipolar_md.simulation.assembly import locked
+from dipolar_md.simulation.assembly import walltime_seconds
+from dipolar_md.simulation.session import locked
 from dipolar_md.study.cost import estimate_cost
 from dipolar_md.study.project import JobState, StudyProject, open_project, prepare
 from dipolar_md.study.study_file import Study, load_study
@@ -218,15 +218,11 @@ def _submitted(path: Path) -> dict[str, list[list[str]]]:
 
 
 def _hours(walltime: str) -> float:
-    parts = re.fullmatch(r"(?:(\d+)-)?(\d+):([0-5]\d):([0-5]\d)", walltime)
-    total = 0
-    if parts:
-        days, hours, minutes, seconds = (int(part or 0) for part in parts.groups())
-        total = (days * 24 + hours) * 3600 + minutes * 60 + seconds
+    total = walltime_seconds(walltime)
     if total <= WARNING_s:
         raise InputError(
-            f"walltime must be HH:MM:SS or D-HH:MM:SS, and longer than the {WARNING_s} seconds in "
-            f"which jobs stop (found '{walltime}')"
+            f"walltime must be longer than the {WARNING_s} seconds in which jobs stop "
+            f"(found '{walltime}')"
         )
     return total / 3600
 

@@ -17,7 +17,7 @@ from dipolar_md.chemistry.cluster import load_cluster
 from dipolar_md.errors import InputError
 from dipolar_md.model.body import Body, coarse_grain
 from dipolar_md.model.expectation import contact_coupling, expected_mean_length
-from dipolar_md.simulation.assembly import Run
+from dipolar_md.simulation.session import Run
 from dipolar_md.study.jobs import Job, StatePoint
 from dipolar_md.study.ladder import LEAST_ACCEPTANCE
 from dipolar_md.study.project import open_project
@@ -416,7 +416,7 @@ def make_row(job: Job, run: Run, stopping: Stopping | None, reached: bool) -> Ro
         "equilibrated": statistics.equilibration.equilibrated,
         "ended": _ending(statistics, stopping, reached),
         "steps": run.manifest["sessions"][-1]["last_step"],
-        "seed": job.recipe.seed,
+        "seed": job.plan.recipe.seed,
     }
 
 
