@@ -216,7 +216,7 @@ def _print_spacing(study: "Study") -> None:
     from dipolar_md.study.ladder import LEAST_ACCEPTANCE, expected_acceptance
 
     for ladder in study.job_groups()[:1]:
-        for low, high in pairwise(job.recipe for job in ladder):
+        for low, high in pairwise(job.plan.recipe for job in ladder):
             a, b = low.dipole_D or 0.0, high.dipole_D or 0.0
             if (part := expected_acceptance(low.n_clusters, a, b)) < LEAST_ACCEPTANCE:
                 out.print(
@@ -296,10 +296,9 @@ def _print_report(report: "StudyReport") -> None:
         out.print(_thresholds_table(report, varied))
     _print_exchange(report)
     out.print(
-        "± is a standard error over frames and replicas; theory: ideal association. A threshold is "
-        "interpolated between the two dipoles that are given."
-        + " * not equilibrated."
-        * any(not mean.settled for mean in report.means)
+        "± is a standard error over frames and replicas; theory: ideal association, at most all "
+        "clusters of a box in one chain. A threshold is interpolated between the two dipoles that "
+        "are given." + " * not equilibrated." * any(not mean.settled for mean in report.means)
     )
     if report.left_out:
         out.print(describe_left_out(report.left_out), soft_wrap=True)
@@ -312,20 +311,33 @@ def _means_table(report: "StudyReport", axes: list[str]) -> "Table":
     """Return the mean length at every state point as a table."""
     table: Table = table_of(
         "Mean chain length (clusters)",
-        *(axis.replace("_", " ") for axis in axes),
+        *map(_axis_header, axes),
         *("λ", "by default", "by 70 %", "theory"),
     )
     for mean in report.means:
-        expected = mean.row["expected_mean_chain_length"]
         unsettled = "" if mean.settled else " [yellow]*[/]"
         table.add_row(
             *_value_cells(mean.point, axes),
             f"{mean.row['lambda_contact']:.2f}",
             plus_minus(mean.length) + unsettled,
             plus_minus(mean.lengths["energy_0.7"]),
-            "–" if expected is None else f"{expected:.3g}",
+            _expected_cell(mean.row["expected_mean_chain_length"], mean.row["n_clusters"]),
         )
     return table
+
+
+def _expected_cell(length: float | None, n_clusters: int) -> str:
+    """Return the mean length that theory expects, as far as the box can hold it."""
+    if length is None:
+        return "–"
+    return f"all {n_clusters}" if length > n_clusters else f"{length:.3g}"
+
+
+def _axis_header(axis: str) -> str:
+    from dipolar_md.study.jobs import split_unit
+
+    name, unit = split_unit(axis)
+    return f"{name} / {unit}" if unit else name
 
 
 def _thresholds_table(report: "StudyReport", varied: list[str]) -> "Table":
@@ -335,7 +347,7 @@ def _thresholds_table(report: "StudyReport", varied: list[str]) -> "Table":
     others = [axis for axis in varied if axis in report.thresholds[0].series]
     table: Table = table_of(
         f"Dipole at which the mean chain length reaches {THRESHOLD_LENGTH:g}",
-        *("bonds by", *(axis.replace("_", " ") for axis in others), "dipole", "lies between"),
+        *("bonds by", *map(_axis_header, others), "dipole", "lies between"),
     )
     for threshold in report.thresholds:
         low, high = threshold.low_D, threshold.high_D
@@ -370,7 +382,8 @@ def _print_inference(inference: "StudyInference") -> None:
         out.print(_axes_table(posterior))
     for name, shares in posterior.words.items():
         bits, decided = posterior.word_bits[name], _yes_no(posterior.decided(name))
-        table = table_of(f"{name}: {bits:.2f} bits, decided: {decided}", name, "probability")
+        out.print(f"[bold]{escaped(name)}: {bits:.2f} bits, decided: {decided}[/]")
+        table = table_of("", name, "probability")
         for word, share in shares.items():
             table.add_row(escaped(word), f"{100 * share:.1f} %")
         out.print(table)
@@ -393,11 +406,10 @@ def _axes_table(posterior: "Posterior") -> "Table":
     )
     for axis in posterior.axes:
         spans = (axis.interval_68, axis.interval_95)
-        unit = f" / {axis.unit}" if axis.unit else ""
         table.add_row(
-            escaped(axis.name.removesuffix(f"_{axis.unit}") + unit),
+            escaped(_axis_header(axis.name)),
             f"{axis.median:.3g}",
-            *(f"{low:.3g}–{high:.3g}" for low, high in spans),
+            *(f"{low:.3g} – {high:.3g}" for low, high in spans),
             f"{axis.bits:.2f}",
             f"{axis.width_ratio:.2f}",
             _yes_no(posterior.decided(axis.name)),

@@ -62,7 +62,8 @@ def draw_dipole_scan(
     plain_log_ticks(ax.yaxis)
     ax.set_xlabel("dipole (D)")
     ax.set_ylabel("mean chain length")
-    legend_above(ax, 1 if len(series) < 3 else 2)
+    short = max(map(len, series)) < 20 or len(series) > 5
+    legend_above(ax, 2 if len(series) > 2 and short else 1)
     return ax
 
 
@@ -147,7 +148,7 @@ def draw_phase_map(
     for number, (name, own, equivalent) in enumerate(systems):
         colour = LINES[1:][number % (len(LINES) - 1)]
         ax.plot([own, equivalent], [below, below], color=colour, linewidth=0.6)
-        ax.plot([own], [below], "o", color=colour, ms=4.5, clip_on=False)
+        ax.plot([own], [below], "o", color=colour, ms=4.5)
         ax.plot([equivalent], [below], "o", color=colour, ms=4.5, mfc="white", label=name)
     margin = 0.06 * float(np.ptp(x))
     ax.set_xlim(float(x.min()) - margin, float(x.max()) + margin)

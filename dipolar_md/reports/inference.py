@@ -22,7 +22,7 @@ from dipolar_md.study.inference import (
     SPACING_ERROR,
     infer,
 )
-from dipolar_md.study.jobs import format_point
+from dipolar_md.study.jobs import format_point, split_unit
 from dipolar_md.study.posterior import NAMES, UNLIKELY, AxisPosterior, Datum, Misfit, Posterior
 from dipolar_md.study.project import study_directory
 from dipolar_md.study.study_file import Study, load_study
@@ -396,8 +396,8 @@ def summary(posterior: Posterior) -> dict[str, Any]:
 
 def axis_label(axis: AxisPosterior) -> str:
     """Return the name of an axis for a figure, with its unit in brackets."""
-    name = axis.name.removesuffix(f"_{axis.unit}").replace("_", " ")
-    return f"{name} ({axis.unit})" if axis.unit else name
+    name, unit = split_unit(axis.name)
+    return f"{name} ({unit})" if unit else name
 
 
 def _draw(posterior: Posterior, rows: list[Row], path: Path) -> Path:

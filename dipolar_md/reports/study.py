@@ -16,7 +16,7 @@ from dipolar_md.files import write_bytes, write_csv
 from dipolar_md.model.body import Body
 from dipolar_md.model.expectation import chain_onset_dipole, expected_mean_length, phase_estimate
 from dipolar_md.reports.run import save_drawing
-from dipolar_md.study.jobs import Job, format_point
+from dipolar_md.study.jobs import Job, StatePoint, format_value, split_unit
 from dipolar_md.study.project import study_directory
 from dipolar_md.study.study_file import Study, load_study
 from dipolar_md.study.table import (
@@ -156,10 +156,18 @@ def _figures(
 def _labelled_series(means: list[StatePointMean]) -> Series:
     """Return the series of two dipoles or more."""
     return [
-        (format_point(values).replace("relative_permittivity", r"$\varepsilon_r$"), members)
-        for values, members in dipole_series(means)
-        if len(members) > 1
+        (_label(values), members) for values, members in dipole_series(means) if len(members) > 1
     ]
+
+
+def _label(point: StatePoint) -> str:
+    """Return values of axes for a figure, such as `axial contact 1.61 nm`."""
+    parts = []
+    for axis, value in point.items():
+        name, unit = split_unit(axis)
+        name = r"$\varepsilon_r$" if axis == "relative_permittivity" else name
+        parts.append(f"{name} {format_value(value)} {unit}".rstrip())
+    return ", ".join(parts)
 
 
 def _scan(

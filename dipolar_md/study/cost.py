@@ -53,8 +53,7 @@ def estimate_cost(study: Study | str | Path, jobs: Sequence[Job] | None = None) 
 
 def _cost(job: Job) -> tuple[float, float]:
     """Return core time in seconds and disk in bytes."""
-    recipe = job.recipe
-    n, cutoff = recipe.n_clusters, job.plan.interactions.cutoff_nm
+    recipe, n, cutoff = job.plan.recipe, job.plan.n_clusters, job.plan.interactions.cutoff_nm
     fixed, each, near = STEP_us
     seconds, frames = 0.0, 1.0
     for stage in job.plan.stages:

@@ -28,6 +28,7 @@ from scipy.special import log_ndtr, ndtr
 
 from dipolar_md.errors import InputError
 from dipolar_md.study.emulator import fit_emulator
+from dipolar_md.study.jobs import split_unit
 from dipolar_md.study.posterior import AxisPosterior, Datum, Misfit, Posterior
 from dipolar_md.study.table import THRESHOLD_LENGTH, Row, combine
 
@@ -44,7 +45,6 @@ FEWEST_CHAINS = 10
 SHORTEST = 1.05
 GRID = {0: 1, 1: 2000, 2: 200, 3: 60, 4: 25}
 """Cells per axis, by the number of axes."""
-UNITS = ("nm", "D", "mM", "K", "kT", "ns", "ps")
 LOGARITHMIC = ("relative_permittivity", "concentration_mM")
 COLUMNS = {"contour_length_nm": "contour_length_mean_nm", "spacing_nm": "spacing_median_nm"}
 
@@ -424,7 +424,7 @@ def _marginal(name: str, scale: _Scale, probability: Floats) -> AxisPosterior:
     median, *ends = (float(scale.back(cut)) for cut in cuts)
     return AxisPosterior(
         name=name,
-        unit=next((unit for unit in UNITS if name.endswith(f"_{unit}")), ""),
+        unit=split_unit(name)[1],
         logarithmic=scale.logarithmic,
         edges=scale.back(edges),
         probability=probability,

@@ -30,9 +30,10 @@ from dipolar_md.parameters import (
     read_toml,
     validate,
 )
+from dipolar_md.simulation.plan import Plan, make_plan
 from dipolar_md.simulation.recipe import Recipe, load_recipe
 from dipolar_md.study.jobs import Job, StatePoint, format_point
-from dipolar_md.study.ladder import SWEEP_STEPS, check_recipe
+from dipolar_md.study.ladder import SWEEP_STEPS, check_plan
 
 ENVIRONMENT = ("relative_permittivity", "concentration_mM", "thickness_nm")
 
@@ -194,12 +195,12 @@ class Study(Parameters):
 
     @cached_property
     def jobs(self) -> tuple[Job, ...]:
-        """All state points with their recipes, replicas of one after another.
+        """All state points with their plans, replicas of one after another.
 
         Raises:
             InputError: A value that the recipe doesn't allow; the state point is named.
         """
-        return tuple(Job(point, self.recipe_of(point)) for point in self.points())
+        return tuple(Job(point, self._plan(point)) for point in self.points())
 
     def job_groups(self) -> list[list[Job]]:
         """Return the jobs that run together: those of a ladder, lowest dipole first, or each alone.
@@ -229,12 +230,8 @@ class Study(Parameters):
         sweep_ns = self.exchange.sweep_ns if self.exchange else None
         return {"ladder of dipoles": dipoles, "sweep of the ladder": sweep_ns}
 
-    def recipe_of(self, point: StatePoint) -> Recipe:
-        """Return the recipe of a state point; its seed follows from the point alone.
-
-        Raises:
-            InputError: A value that the recipe doesn't allow; the state point is named.
-        """
+    def _plan(self, point: StatePoint) -> Plan:
+        """Return the plan of a state point; its seed follows from the point alone."""
         overrides: dict[str, Any] = {}
         for name, axis in self.axes.items():
             value = point[name]
@@ -245,10 +242,10 @@ class Study(Parameters):
         text = json.dumps([self.seed, point], sort_keys=True)
         overrides["seed"] = int(hashlib.sha256(text.encode()).hexdigest()[:7], 16)
         try:
-            recipe = load_recipe(self.base, overrides)
+            plan = make_plan(self.base, overrides)
             if self.sampling == "exchange":
-                check_recipe(recipe)
-            return recipe
+                check_plan(plan)
+            return plan
         except InputError as error:
             raise InputError(f"study '{self.name}' at {format_point(point)}: {error}") from error
 

@@ -416,7 +416,7 @@ def make_row(job: Job, run: Run, stopping: Stopping | None, reached: bool) -> Ro
         "equilibrated": statistics.equilibration.equilibrated,
         "ended": _ending(statistics, stopping, reached),
         "steps": run.manifest["sessions"][-1]["last_step"],
-        "seed": job.recipe.seed,
+        "seed": job.plan.recipe.seed,
     }
 
 

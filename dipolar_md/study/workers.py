@@ -338,9 +338,7 @@ def _run_group(
         more = _run_ladder(study, group, watches, device, ranks)
     else:
         ((_, job),), (watch,) = group, watches
-        run = assemble(
-            job.recipe, watch.path, device=device, threads=1, ranks=ranks, progress=watch
-        )
+        run = assemble(job.plan, watch.path, device=device, threads=1, ranks=ranks, progress=watch)
         more = [{}] if run.finished or watch.reached else None
     if more is None:
         return []
@@ -354,8 +352,8 @@ def _run_ladder(
     study: Study, group: Group, watches: list[Watch], device: DeviceName, ranks: int
 ) -> list[Row] | None:
     """Run the jobs of a ladder; return what their rows hold of the exchange."""
-    recipes = [job.recipe for _, job in group]
-    first, rule = watches[0], study.stopping
+    plans = [job.plan for _, job in group]
+    first, rule, recipe = watches[0], study.stopping, plans[0].recipe
 
     def enough() -> bool:
         if not (rule and first.time_to_look()):
@@ -363,11 +361,11 @@ def _run_ladder(
         return all(watch.enough(rule.relative_error) for watch in watches)
 
     ladder = run_ladder(
-        recipes,
+        plans,
         [watch.path for watch in watches],
         group[0][0].path / "ladder.npz",
-        recipes[0].seed,
-        study.sweep_steps(recipes[0].time_step_ps),
+        recipe.seed,
+        study.sweep_steps(recipe.time_step_ps),
         first.told_to_stop,
         enough,
         device=device,

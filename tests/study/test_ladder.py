@@ -469,10 +469,10 @@ def test_what_cannot_exchange_is_refused(tmp_path, ladder_study, change, told):
 )
 def test_recipes_that_cannot_exchange_are_refused(change, told):
     with pytest.raises(InputError, match=told):
-        ladders.check_recipe(dm.load_recipe("r-au-cu", change))
+        ladders.check_plan(dm.make_plan("r-au-cu", change))
 
 
 def test_a_last_stage_that_ramps_is_refused():
     recipe = dm.load_recipe("r-au-cu", {"stages.dry.temperature_K": 310.0})
     with pytest.raises(InputError, match="ramp in one before"):
-        ladders.check_recipe(recipe)
+        ladders.check_plan(dm.make_plan(recipe))

@@ -70,7 +70,7 @@ def test_shipped_studies_are_meaningful(name):
     assert study.name == name
     for job in study.jobs:
         if job.point["replica"] == 0:
-            dm.preflight(job.recipe)
+            dm.preflight(job.plan)
 
 
 def test_a_grid_a_list_and_a_hypercube(toy_study):
@@ -102,20 +102,20 @@ def test_an_axis_reaches_the_recipe_and_nothing_else(toy_study):
             "warm": {"values": [300.0], "keys": ["temperature_K"], "source": "x"},
         },
     )
-    recipe = study.jobs[0].recipe
+    recipe = study.jobs[0].plan.recipe
     assert recipe.stages[0].relative_permittivity == 2.374
     assert (recipe.n_clusters, recipe.dipole_D, recipe.temperature_K) == (100, 20.0, 300.0)
     own, scanned = (next(iter(dm.make_plan(r).counts)) for r in (study.base, recipe))
     assert scanned.sites[0].sigma_nm == own.sites[0].sigma_nm  # never solved again
     drying = dm.load_study("drying")
-    assert drying.jobs[-1].recipe.stages[1].relative_permittivity == 3.0
+    assert drying.jobs[-1].plan.recipe.stages[1].relative_permittivity == 3.0
     assert drying.jobs[-1].environment.relative_permittivity == 3.0
 
 
 def test_seeds_follow_from_the_state_point_alone(toy_study):
     more = toy_study(axes={"dipole_D": {"values": [10.0, 20.0, 43.42], "source": "x"}})
     few = toy_study()
-    seeds = [{json.dumps(job.point): job.recipe.seed for job in s.jobs} for s in (few, more)]
+    seeds = [{json.dumps(job.point): job.plan.recipe.seed for job in s.jobs} for s in (few, more)]
     assert seeds[1].items() >= seeds[0].items()
     assert len(set(seeds[1].values())) == 6
 
@@ -397,7 +397,7 @@ def test_commands(command, ran, toy_study, tmp_path):
     assert "6 done" in answer.words
     answer = command("study", "report", path, out)
     assert answer.code == 0
-    for words in ("Mean chain length (clusters)", "dipole D λ", "43.42 7.57", "±", "results.csv"):
+    for words in ("Mean chain length (clusters)", "dipole / D λ", "43.42 7.57", "±", "results.csv"):
         assert words in answer.words
     assert command("study", "status", path, f"--out={tmp_path / 'new'}").words.endswith("6 waiting")
     answer = command("study", "report", path, f"--out={tmp_path / 'new'}")
