@@ -4,14 +4,13 @@
 """
 
 from . import plots as plots
-from .analysis.bundles import Bundles as Bundles, find_bundles as find_bundles
-from .analysis.chains import (
+from .analysis.bonds import (
     CRITERIA as CRITERIA,
-    ChainGraph as ChainGraph,
     Neighbours as Neighbours,
-    find_chains as find_chains,
     find_neighbours as find_neighbours,
 )
+from .analysis.bundles import Bundles as Bundles, find_bundles as find_bundles
+from .analysis.chains import ChainGraph as ChainGraph, find_chains as find_chains
 from .analysis.growth import (
     Growth as Growth,
     GrowthLaw as GrowthLaw,

