@@ -120,10 +120,12 @@ from .reports.study import (
     phase_map as phase_map,
     report_study as report_study,
 )
-from .simulation.assembly import Progress as Progress, Run as Run, assemble as assemble
+from .simulation.assembly import Progress as Progress, assemble as assemble
 from .simulation.configurations import configurations as configurations
+from .simulation.plan import Plan as Plan, make_plan as make_plan
 from .simulation.preflight import StageOutlook as StageOutlook, preflight as preflight
 from .simulation.recipe import Recipe as Recipe, load_recipe as load_recipe
+from .simulation.session import Run as Run
 from .study.inference import Posterior as Posterior
 from .study.slurm import Submission as Submission, submit_study as submit_study
 from .study.study_file import Study as Study, estimate as estimate, load_study as load_study
