@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dipolar_md.analysis.bonds import energy_minimum
 from dipolar_md.analysis.chains import find_chains
 from dipolar_md.analysis.growth import Growth, growth
 from dipolar_md.analysis.handedness import Handedness, fold, handedness
 from dipolar_md.analysis.nanowires import (
     ChainRow,
     NanowireStatistics,
-    energy_minimum,
     nanowire_statistics,
 )
 from dipolar_md.analysis.reference import Comparison, Reference, compare, load_reference

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from dipolar_md.analysis.chains import DEFAULT_CRITERION
+from dipolar_md.analysis.bonds import DEFAULT_CRITERION
 from dipolar_md.files import write_bytes, write_csv
 from dipolar_md.model.body import Body
 from dipolar_md.model.expectation import chain_onset_dipole, expected_mean_length, phase_estimate

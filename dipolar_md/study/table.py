@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from dipolar_md.analysis.chains import CRITERIA, DEFAULT_CRITERION
+from dipolar_md.analysis.bonds import CRITERIA, DEFAULT_CRITERION
 from dipolar_md.analysis.nanowires import NanowireStatistics, nanowire_statistics
 from dipolar_md.analysis.timeseries import Estimate
 from dipolar_md.chemistry.cluster import load_cluster
