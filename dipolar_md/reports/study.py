@@ -13,7 +13,6 @@ from numpy.typing import ArrayLike
 
 from dipolar_md.analysis.bonds import DEFAULT_CRITERION
 from dipolar_md.files import write_bytes, write_csv
-from dipolar_md.model.body import Body
 from dipolar_md.model.expectation import chain_onset_dipole, expected_mean_length, phase_estimate
 from dipolar_md.reports.run import save_drawing
 from dipolar_md.study.jobs import Job, StatePoint, format_value, split_unit
@@ -39,7 +38,9 @@ Series = list[tuple[str, list[StatePointMean]]]
 """State points that differ in the dipole alone, by a label for the other axes."""
 
 MOST_SERIES = 7
-"""Lines that a panel can tell apart."""
+"""Series that a panel can tell apart by their colours."""
+MOST_CURVES = 5
+"""Curves that a panel can tell apart by their dashes."""
 
 
 class PhaseMap(NamedTuple):
@@ -205,24 +206,33 @@ def _lengths(
 def _expected(members: list[StatePointMean]) -> tuple[list[float], list[float]] | None:
     """Return dipoles over the range of a series and the mean lengths that theory expects of them.
 
-    None where theory says nothing: of a dipole made of charges, whose places move with it, and of
-    what `expected_mean_length` has no number for.
+    Of bodies other than plain spheres, whose theory takes seconds, what the jobs noted; None where
+    theory says nothing.
     """
-    job, ends = members[0].job, [mean.dipole_D for mean in members]
-    if job.body.has_charges:
+    job = members[0].job
+    if _is_plain(job):
+        ends = [mean.dipole_D for mean in members]
+        dipoles = np.linspace(min(ends), max(ends), 30).tolist()
+        return dipoles, [_expected_length(job, dipole) for dipole in dipoles]
+    column = "expected_mean_chain_length"
+    known = [mean for mean in members if mean.row.get(column) is not None]
+    if not known:
         return None
-    here = job.environment
-    dipoles = np.linspace(min(ends), max(ends), 30).tolist()
-    lengths = [
-        expected_mean_length(
-            replace(job.body, dipole_e_nm=(0.0, 0.0, dipole * DEBYE)),
-            here.relative_permittivity,
-            here.temperature_K,
-            here.concentration_mM,
-        )
-        for dipole in dipoles
-    ]
-    return (dipoles, lengths) if any(map(math.isfinite, lengths)) else None
+    return [mean.dipole_D for mean in known], [mean.row[column] for mean in known]
+
+
+def _expected_length(job: Job, dipole_D: float) -> float:
+    """Return the mean length that theory expects of a job's body with another dipole."""
+    here, body = job.environment, replace(job.body, dipole_e_nm=(0.0, 0.0, dipole_D * DEBYE))
+    return expected_mean_length(
+        body, here.relative_permittivity, here.temperature_K, here.concentration_mM
+    )
+
+
+def _is_plain(job: Job) -> bool:
+    """Return whether theory is a closed form: spheres that only repel, with a point dipole."""
+    body = job.only_body
+    return body is not None and len(body.sites) == 1 and not body.sites[0].attractive
 
 
 def _distributions(
@@ -257,7 +267,7 @@ def _collapse(means: list[StatePointMean]) -> Callable[[Any], object]:
     for (concentration, contact), members in sorted(groups.items()):
         label = f"{concentration:g} mM" + f", {contact:g} nm" * several
         points[label] = _lengths(members, lambda mean: mean.row["lambda_contact"])
-        if len({_steric(mean.job.body) for mean in members}) == 1 and len(curves) < 5:
+        if _is_plain(members[0].job) and len(curves) < MOST_CURVES and _same_theory(members):
             estimate = phase_estimate(members[0].job.body, 1.05 * strongest)
             lengths = [
                 np.interp(concentration, estimate.concentration_mM, row)
@@ -308,11 +318,15 @@ def _threshold_line(thresholds: list[Threshold]) -> tuple[list[float], list[floa
 def _onset_line(
     means: list[StatePointMean], permittivities: list[float]
 ) -> tuple[list[float], list[float]] | None:
-    """Return where theory expects chains; None where more than dipole and permittivity differ."""
-    if len({_surroundings(mean.job) for mean in means}) > 1:
-        return None
+    """Return where theory expects chains of plain spheres; None where a third axis matters."""
     job = means[0].job
     here = job.environment
+    surroundings = {
+        (mean.job.environment.temperature_K, mean.job.environment.concentration_mM)
+        for mean in means
+    }
+    if len(surroundings) > 1 or not (_is_plain(job) and _same_theory(means)):
+        return None
     dipoles = [
         chain_onset_dipole(job.body, eps, here.temperature_K, here.concentration_mM)
         for eps in permittivities
@@ -320,16 +334,14 @@ def _onset_line(
     return dipoles, permittivities
 
 
-def _surroundings(job: Job) -> tuple[object, ...]:
-    """Return what theory asks of a job beside dipole and permittivity."""
-    here = job.environment
-    return (here.temperature_K, here.concentration_mM, *_steric(job.body))
-
-
-def _steric(body: Body) -> tuple[object, ...]:
-    """Return the contact and the sites of a body without their charges."""
-    sites = [(s.sigma_nm, s.epsilon_kJ_mol, s.attractive) for s in body.sites if s.sigma_nm]
-    return (body.axial_contact_nm, *sites)
+def _same_theory(means: list[StatePointMean]) -> bool:
+    """Return whether state points share contact and sites, so that one theory is for all."""
+    kinds = set()
+    for mean in means:
+        body = mean.job.body
+        sites = tuple((s.sigma_nm, s.epsilon_kJ_mol, s.attractive) for s in body.sites)
+        kinds.add((body.axial_contact_nm, sites))
+    return len(kinds) == 1
 
 
 def _alike(means: list[StatePointMean]) -> bool:

@@ -36,6 +36,12 @@ class Job:
         return max(counts, key=lambda body: counts[body])
 
     @property
+    def only_body(self) -> Body | None:
+        """The body where all act alike, as spheres of R and S do; None for any other mixture."""
+        kinds = {(body.sites, body.dipole_e_nm, body.axial_contact_nm) for body in self.plan.counts}
+        return self.body if len(kinds) == 1 else None
+
+    @property
     def cluster_names(self) -> frozenset[str]:
         """Names of the clusters in the mixture."""
         return frozenset(component.cluster.name for component in self.plan.recipe.components)

@@ -390,12 +390,6 @@ def make_row(job: Job, run: Run, stopping: Stopping | None, reached: bool) -> Ro
     """
     statistics = nanowire_statistics(run.trajectory)
     summary, body = statistics.summary(), job.body
-    expected = expected_mean_length(
-        body,
-        statistics.relative_permittivity,
-        statistics.temperature_K,
-        statistics.concentration_mM,
-    )
     by_criterion = summary["mean_chain_length_by_criterion"]
     return {
         "cluster": statistics.cluster,
@@ -411,13 +405,26 @@ def make_row(job: Job, run: Run, stopping: Stopping | None, reached: bool) -> Ro
             for longest, share in statistics.length_fractions().items()
             for suffix, number in zip(("", "_err"), share, strict=True)
         },
-        "expected_mean_chain_length": expected if math.isfinite(expected) else None,
+        "expected_mean_chain_length": _expected(job, statistics),
         "independent_samples": statistics.independent_samples["mean_chain_length"],
         "equilibrated": statistics.equilibration.equilibrated,
         "ended": _ending(statistics, stopping, reached),
         "steps": run.manifest["sessions"][-1]["last_step"],
         "seed": job.plan.recipe.seed,
     }
+
+
+def _expected(job: Job, statistics: NanowireStatistics) -> float | None:
+    """Return the mean length that theory expects; None where it has no number, or of mixtures."""
+    if job.only_body is None:
+        return None
+    length = expected_mean_length(
+        job.only_body,
+        statistics.relative_permittivity,
+        statistics.temperature_K,
+        statistics.concentration_mM,
+    )
+    return length if math.isfinite(length) else None
 
 
 def _ending(statistics: NanowireStatistics, stopping: Stopping | None, reached: bool) -> str:
