@@ -82,9 +82,9 @@ def encode_png(image: Floats, pixel_nm: float, bar_nm: float | None = None) -> b
     TIFF, not this.
 
     Args:
-        image: grey values, stretched from their 0.5 to their 99.5 percentile.
-        pixel_nm: edge of a pixel, nm.
-        bar_nm: length of the bar, default about a fifth of the width.
+        image: Grey values, stretched from their 0.5 to their 99.5 percentile.
+        pixel_nm: Edge of a pixel, nm.
+        bar_nm: Length of the bar, default about a fifth of the width.
     """
     from PIL import Image, ImageDraw, ImageFont
     from PIL.PngImagePlugin import PngInfo

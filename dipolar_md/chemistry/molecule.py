@@ -34,15 +34,15 @@ class Molecule:
     """One molecule as a file gives it.
 
     Attributes:
-        path: the file.
+        path: File that it comes from.
         numbers: (n,) atomic numbers.
         positions_nm: (n, 3) coordinates.
         charges_e: (n,) partial charges by kind (`mulliken`, `file` …), the preferred kind first.
-        net_charge_e: net charge that the file states; None where it states none.
-        dipole: the dipole that the file gives; None where it gives none.
+        net_charge_e: Net charge that the file states; None where it states none.
+        dipole: The dipole that the file gives; None where it gives none.
         polarisability_nm3: (3, 3) polarisability volume; None where the file gives none.
-        method: what the file says of its method, for the sources.
-        notes: what a reader should know of how the molecule was made.
+        method: What the file says of its method, for the sources.
+        notes: What a reader should know of how the molecule was made.
     """
 
     path: str
@@ -108,7 +108,14 @@ class Molecule:
         return pairs
 
     def label(self, atom: int) -> str:
-        """Return the name of an atom in messages: symbol and number, from 1."""
+        """Return the name of an atom in messages.
+
+        Args:
+            atom: Index of the atom, from 0.
+
+        Returns:
+            Symbol and number, from 1.
+        """
         return f"{self.symbols[atom]}{atom + 1}"
 
 
@@ -151,9 +158,9 @@ def one_molecule(found: Molecule, cell: Floats | None, wanted: int | str | None)
     """Return the wanted molecule of what a file holds, whole (see `structure.read_molecule`).
 
     Args:
-        found: all atoms of the file.
+        found: All atoms of the file.
         cell: (3, 3) lattice vectors in nm; None without periodicity.
-        wanted: number from 1, `all`, or None where there is no choice.
+        wanted: Number from 1, `all`, or None where there is no choice.
 
     Raises:
         InputError: several different molecules, no such number, or a polymer.
@@ -287,7 +294,10 @@ def point_charge_molecule(
         symbols: (n,) chemical symbols.
         positions_nm: (n, 3) coordinates.
         charges_e: (n,) partial charges.
-        path: what messages call it.
+        path: Name of the molecule in messages.
+
+    Returns:
+        `Molecule`, with the charges under `given`.
 
     Raises:
         InputError: lengths that differ, or values that aren't finite.

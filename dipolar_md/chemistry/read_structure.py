@@ -39,7 +39,7 @@ _PREFERRED_CHARGES = ("resp", "chelpg", "esp", "hirshfeld", "cm5", "npa", "lowdi
 
 
 def read_molecule(
-    path: str | Path,
+    path: str | Path | Molecule,
     *,
     molecule: int | str | None = None,
     charges: str | Path | None = None,
@@ -51,18 +51,23 @@ def read_molecule(
 
     Args:
         path: XYZ, extended XYZ, CIF, PDB, POSCAR, cube, or an output that cclib or this module
-            reads (the last geometry in it).
-        molecule: number from 1 of one molecule, largest first, or `all` to take everything as one;
+            reads (the last geometry in it); a molecule is returned as it is.
+        molecule: Number from 1 of one molecule, largest first, or `all` to take everything as one;
             needed where the file holds molecules of different formulas.
-        charges: text of two columns, symbol (or number from 1) and partial charge in e, one line
+        charges: Text of two columns, symbol (or number from 1) and partial charge in e, one line
             an atom in the file's order.
-        hydrogens_complete: don't suspect missing hydrogens.
+        hydrogens_complete: Whether missing hydrogens are not to be suspected.
+
+    Returns:
+        `Molecule`, whole and checked.
 
     Raises:
         InputError: unknown format, disorder, several molecules, a polymer, overlapping atoms,
             coordinates that aren't finite, missing hydrogens suspected.
         EngineMissingError: ASE or cclib isn't installed.
     """
+    if isinstance(path, Molecule):
+        return path
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file (a structure or an output is expected)")

@@ -34,6 +34,15 @@ def choose_engine(
     `auto` takes HOOMD-blue where it has a usable GPU, and LAMMPS on a CPU, where it is the faster,
     or where several MPI `ranks` are asked for.
 
+    Args:
+        name: `auto`, `hoomd` or `lammps`.
+        device: `auto`, `cpu` or `gpu`.
+        threads: Number of threads of each rank.
+        ranks: Number of MPI ranks.
+
+    Returns:
+        The engine, and why it was chosen.
+
     Raises:
         EngineMissingError: the engine or the device is not available; the message says how to
             get it.
@@ -82,10 +91,13 @@ def evaluate(
     """Return energies (kJ/mol), forces and torques of one configuration.
 
     Args:
-        system: the configuration.
-        interactions: what acts, and in which environment.
+        system: Configuration to evaluate.
+        interactions: Interactions and their environment.
         engine: `auto`, `hoomd` or `lammps`.
         device: `auto`, `cpu` or `gpu`.
+
+    Returns:
+        `Evaluation`: energies (kJ/mol), forces (N, 3) and torques (N, 3).
 
     Raises:
         EngineMissingError: the engine or device is not available.

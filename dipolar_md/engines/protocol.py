@@ -22,7 +22,7 @@ class Evaluation:
     """Energies, forces and torques of one configuration.
 
     Attributes:
-        energies: kJ/mol, by name: steric, electrostatic, wall, field, total.
+        energies: Energies in kJ/mol by name: steric, electrostatic, wall, field, total.
         forces: (N, 3) kJ mol⁻¹ nm⁻¹.
         torques: (N, 3) kJ/mol about the centres, space frame.
         cluster_energies: (N,) kJ/mol, pair energies shared half and half, with wall and field; NaN

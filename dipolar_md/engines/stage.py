@@ -24,9 +24,11 @@ class Environment(NamedTuple):
     """What the clusters feel at one moment.
 
     Attributes:
-        temperature_K, relative_permittivity, concentration_mM: of the medium.
-        thickness_nm: of the film between two walls; None in bulk.
-        field_V_nm: uniform electric field inside the medium.
+        temperature_K: Temperature, K.
+        relative_permittivity: ε_r of the medium.
+        concentration_mM: Clusters per volume, mmol/L.
+        thickness_nm: Thickness of the film between two walls, nm; None in bulk.
+        field_V_nm: Uniform electric field inside the medium, V/nm.
     """
 
     temperature_K: float
@@ -54,17 +56,18 @@ class Stage:
     chunk they are constant.
 
     Attributes:
-        name: of the stage.
-        steps: number of time steps.
-        time_step_ps: Δt.
-        start, end: environments between which the stage ramps.
-        viscosity_mPa_s: of the medium, for Stokes friction.
-        friction_scale: factor on both frictions; below 1 the dynamics is accelerated.
+        name: Name of the stage.
+        steps: Number of time steps.
+        time_step_ps: Time step Δt, ps.
+        start: Environment from which the stage ramps.
+        end: Environment in which it ends.
+        viscosity_mPa_s: Viscosity of the medium, mPa s, for Stokes friction.
+        friction_scale: Factor on both frictions; below 1 the dynamics is accelerated.
         integrator: `langevin`, `brownian` (overdamped), or `nve` without a thermostat.
-        chunk_steps: steps between two looks at the state.
-        skin_nm: neighbour-list buffer; None lets the engine tune it.
-        seed: of the thermal noise.
-        first_step: steps already done, when a stage is continued.
+        chunk_steps: Number of steps between two looks at the state.
+        skin_nm: Buffer of the neighbour list, nm; None lets the engine tune it.
+        seed: Seed of the thermal noise.
+        first_step: Number of steps already done, when a stage is continued.
     """
 
     name: str

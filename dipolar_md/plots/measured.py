@@ -34,12 +34,12 @@ def draw_micrograph(
     """Draw a micrograph and over it what was found: cores as circles, wires as lines.
 
     Args:
-        ax: the axes.
+        ax: The axes.
         image: (H, W) grey values, row 0 at the top.
-        pixel_nm: edge of a pixel, nm.
+        pixel_nm: Edge of a pixel, nm.
         centres_nm: (K, 2) cores, x to the right and y down, nm.
-        wires: cores of each wire, in order.
-        core_diameter_nm: diameter of the circles, nm.
+        wires: Cores of each wire, in order.
+        core_diameter_nm: Diameter of the circles, nm.
 
     Returns:
         `ax`.
@@ -87,11 +87,11 @@ def draw_comparison(
     """Draw the cumulative distributions of samples, which need no bins, over a published range.
 
     Args:
-        ax: the axes.
-        samples: simulated and measured samples by name, nm.
-        range_nm: published lowest and highest value; None where open.
+        ax: The axes.
+        samples: Simulated and measured samples by name, nm.
+        range_nm: Published lowest and highest value; None where open.
         label: of the x axis.
-        logarithmic: whether the x axis is.
+        logarithmic: Whether the x axis is.
 
     Returns:
         `ax`.
@@ -142,8 +142,8 @@ def draw_length_bands(ax: Axes, bands: Mapping[str, tuple[ArrayLike, ...]]) -> A
     """Draw length distributions with confidence bands, logarithmically.
 
     Args:
-        ax: the axes.
-        bands: edges (K + 1,), density, low and high (K,) by the name of the run.
+        ax: The axes.
+        bands: Edges (K + 1,), density, low and high (K,) by the name of the run.
 
     Returns:
         `ax`.
@@ -179,9 +179,9 @@ def draw_scattering(
     """Draw small-angle intensities against the wave number, both logarithmic.
 
     Args:
-        ax: the axes.
+        ax: The axes.
         curves: q (K,) in nm⁻¹, intensity and its error (None where unknown) by the name of the run.
-        marks_per_nm: wave numbers to mark, by name.
+        marks_per_nm: Wave numbers to mark, by name.
 
     Returns:
         `ax`.
@@ -221,10 +221,10 @@ def draw_growth_law(
     """Draw the mean chain length against the time since a quench, both logarithmic, with its law.
 
     Args:
-        ax: the axes.
+        ax: The axes.
         time_ns: (F,) times since the quench, positive, ns.
         mean_length: (F,) mean chain lengths.
-        law: exponent and prefactor of n̄ = a t^α.
+        law: Exponent and prefactor of n̄ = a t^α.
         name: of the curve.
         time_label: of the x axis; say there whether the time is physical.
 
@@ -259,10 +259,10 @@ def draw_tangents(
     """Draw the tangent correlation along chains up to where it vanishes, with its exponential.
 
     Args:
-        ax: the axes.
+        ax: The axes.
         separation_nm: (K,) contour distances, nm.
         correlation: (K,) mean cosines.
-        persistence_nm: persistence length of the exponential, nm.
+        persistence_nm: Persistence length of the exponential, nm.
 
     Returns:
         `ax`.

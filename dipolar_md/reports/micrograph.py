@@ -41,7 +41,13 @@ IMAGED_FRAMES = 5
 
 
 class Imaging(NamedTuple):
-    """A micrograph, what was found in it, and the files that say so."""
+    """A micrograph, what was found in it, and the files that say so.
+
+    Attributes:
+        micrograph: The image.
+        measurement: Cores and wires found in it.
+        files: Paths of what was written.
+    """
 
     micrograph: Micrograph
     measurement: Measurement
@@ -60,11 +66,14 @@ def measure_image(
 
     Args:
         path: TIFF or PNG, cores dark.
-        pixel_nm: edge of a pixel, nm; default what the file says.
-        core_diameter_nm: expected size of the cores, nm.
-        reach_nm: farthest neighbours of a wire, nm.
-        crop: left, top, right and bottom pixel of the part to measure, without bars and labels.
-        out: folder of the results, default that of the image.
+        pixel_nm: Edge of a pixel, nm; default what the file says.
+        core_diameter_nm: Expected size of the cores, nm.
+        reach_nm: Distance of the farthest neighbours of a wire, nm.
+        crop: Left, top, right and bottom pixel of the part to measure, without bars and labels.
+        out: Folder of the results, default that of the image.
+
+    Returns:
+        `Imaging`.
 
     Raises:
         InputError: no readable image, no pixel size, or a wrong crop.
@@ -105,12 +114,16 @@ def image_run(
     """Image the last frame of a run and measure it like a real micrograph.
 
     Args:
-        run: a run or its directory.
-        pixel_nm: edge of a pixel, nm.
-        section_nm: height of the slice that is seen; None for the whole box.
-        core_diameter_nm: expected by the detector; the image has the published sizes.
-        reach_nm: farthest neighbours of a wire, nm.
-        out: folder of the results, default `figures` of the run.
+        run: A run or its directory.
+        pixel_nm: Edge of a pixel, nm.
+        section_nm: Height of the slice that is seen, nm; None for the whole box.
+        core_diameter_nm: Size of the cores that the detector expects, nm; the image has the
+            published ones.
+        reach_nm: Distance of the farthest neighbours of a wire, nm.
+        out: Folder of the results, default `figures` of the run.
+
+    Returns:
+        `Imaging`.
 
     Raises:
         InputError: no run there, or a length that is not positive.
@@ -141,10 +154,13 @@ def compare_run(
     measurement on simulated micrographs of up to `IMAGED_FRAMES` frames.
 
     Args:
-        run: a run or its directory.
-        reference: name or file, default the recipe's.
+        run: A run or its directory.
+        reference: Name or file, default the recipe's.
         measured: CSV of the user's own spacings or lengths, see `read_measured`.
-        progress: called with (frames done, frames in all).
+        progress: Function called with (frames done, frames in all).
+
+    Returns:
+        `Comparison`, as it was written.
 
     Raises:
         InputError: no run there, neither reference nor measurements, or a wrong file.
