@@ -126,9 +126,11 @@ from .simulation.plan import Plan as Plan, make_plan as make_plan
 from .simulation.preflight import StageOutlook as StageOutlook, preflight as preflight
 from .simulation.recipe import Recipe as Recipe, load_recipe as load_recipe
 from .simulation.session import Run as Run
-from .study.inference import Posterior as Posterior
-from .study.slurm import Submission as Submission, submit_study as submit_study
-from .study.study_file import Study as Study, estimate as estimate, load_study as load_study
+from .study.cost import CostEstimate as CostEstimate, estimate_cost as estimate_cost
+from .study.jobs import Job as Job
+from .study.posterior import Posterior as Posterior
+from .study.slurm import SlurmBatch as SlurmBatch, submit_study as submit_study
+from .study.study_file import Study as Study, load_study as load_study
 from .study.workers import (
     StudyStatus as StudyStatus,
     run_study as run_study,

@@ -562,7 +562,8 @@ def bonding_volume(
 
     distance, _ = pair_minimum(sigma_nm, epsilon_kJ_mol, energy_scale)
     coupling = dipolar_coupling(energy_scale, distance, temperature_K)
-    without = second_virial(sigma_nm, epsilon_kJ_mol, 0.0, temperature_K)
+    none = np.zeros_like(np.asarray(energy_scale, dtype=float))  # alike, so that it cancels exactly
+    without = second_virial(sigma_nm, epsilon_kJ_mol, none, temperature_K)
     pair = without - second_virial(sigma_nm, epsilon_kJ_mol, energy_scale, temperature_K)
     # A vanishing coupling may leave the difference a rounding error below zero.
     return np.maximum(pair, 0.0) * np.exp(2 * (zeta(3.0) - 1) * coupling)

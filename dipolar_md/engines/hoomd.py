@@ -20,6 +20,7 @@ import rowan
 from dipolar_md.engines.capabilities import check_stage, check_system
 from dipolar_md.engines.ewald import Mesh, plan, record, trial_steps
 from dipolar_md.engines.protocol import (
+    Engine,
     Evaluation,
     Finding,
     Observer,
@@ -57,7 +58,7 @@ def inspect(device: str) -> Finding:
     return Finding("hoomd", reason is None, version, "cpu", reason or "usable on the CPU")
 
 
-def make(device: str, threads: int, ranks: int) -> "HoomdEngine":
+def make(device: str, threads: int, ranks: int) -> Engine:
     """Return the engine.
 
     Raises:

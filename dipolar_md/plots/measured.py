@@ -90,7 +90,7 @@ def draw_comparison(
         ax: The axes.
         samples: Simulated and measured samples by name, nm.
         range_nm: Published lowest and highest value; None where open.
-        label: of the x axis.
+        label: Name of the x axis, with its unit.
         logarithmic: Whether the x axis is.
 
     Returns:
@@ -102,11 +102,9 @@ def draw_comparison(
     kept = {name: values for name, values in kept.items() if values.size}
     if not kept:
         return note(ax, "nothing to compare")
-    everything = np.concatenate(list(kept.values()))
+    ends = [edge for edge in range_nm or () if edge is not None]
+    everything = np.concatenate([*kept.values(), ends])
     low, high = everything.min(), everything.max()
-    if range_nm is not None:
-        ends = [edge for edge in range_nm if edge is not None]
-        low, high = min(low, *ends), max(high, *ends)
     if logarithmic:
         ax.set_xscale("log")
         ax.set_xlim(low / 1.2, high * 1.5)
@@ -114,19 +112,7 @@ def draw_comparison(
     else:
         ax.set_xlim(low - 0.05 * (high - low), high + 0.05 * (high - low))
     if range_nm is not None:
-        left, right = ax.get_xlim()
-        first, last = range_nm
-        words = "≥" if last is None else "≤" if first is None else ""
-        text = "–".join(f"{edge:g}" for edge in range_nm if edge is not None)
-        ax.axvspan(
-            left if first is None else first,
-            right if last is None else last,
-            color=ORANGE,
-            alpha=0.25,
-            linewidth=0,
-            zorder=0,
-            label=f"published {words} {text} nm".replace("  ", " "),
-        )
+        _shade_published(ax, *range_nm)
     dashes = itertools.cycle(DASHES)
     for (name, values), colour, dash in zip(kept.items(), LINES, dashes, strict=False):
         steps = np.arange(1, values.size + 1) / values.size
@@ -136,6 +122,22 @@ def draw_comparison(
     ax.set_ylim(0, 1)
     legend_above(ax)
     return ax
+
+
+def _shade_published(ax: Axes, first: float | None, last: float | None) -> None:
+    """Shade a published range, up to the end of the axes where it is open."""
+    left, right = ax.get_xlim()
+    sign = "≥ " if last is None else "≤ " if first is None else ""
+    text = "–".join(f"{edge:g}" for edge in (first, last) if edge is not None)
+    ax.axvspan(
+        left if first is None else first,
+        right if last is None else last,
+        color=ORANGE,
+        alpha=0.25,
+        linewidth=0,
+        zorder=0,
+        label=f"published {sign}{text} nm",
+    )
 
 
 def draw_length_bands(ax: Axes, bands: Mapping[str, tuple[ArrayLike, ...]]) -> Axes:
@@ -225,8 +227,8 @@ def draw_growth_law(
         time_ns: (F,) times since the quench, positive, ns.
         mean_length: (F,) mean chain lengths.
         law: Exponent and prefactor of n̄ = a t^α.
-        name: of the curve.
-        time_label: of the x axis; say there whether the time is physical.
+        name: Name of the curve.
+        time_label: Name of the x axis; say there whether the time is physical.
 
     Returns:
         `ax`.

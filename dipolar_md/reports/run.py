@@ -196,11 +196,11 @@ def _draw(
 
     folder = run.path / "figures"
     return (
-        drawn(film, folder / "film.png", size=(3.35, 3.1)),
-        drawn(lengths, folder / "chain_lengths.png", size=None),
-        drawn(spacing, folder / "spacing.png", size=None),
-        drawn(course_panels, folder / "growth.png", size=(3.35, 2.9), rows=(3, 2)),
-        drawn(pair_energy, folder / "pair_energy.png", size=None),
+        save_drawing(film, folder / "film.png", size=(3.35, 3.1)),
+        save_drawing(lengths, folder / "chain_lengths.png", size=None),
+        save_drawing(spacing, folder / "spacing.png", size=None),
+        save_drawing(course_panels, folder / "growth.png", size=(3.35, 2.9), rows=(3, 2)),
+        save_drawing(pair_energy, folder / "pair_energy.png", size=None),
     )
 
 
@@ -229,7 +229,7 @@ def draw_outlook(outlook: Outlook, path: str | Path) -> Path:
     }
     from dipolar_md import plots
 
-    return drawn(lambda ax: plots.draw_expectation(ax, concentrations, curves), Path(path))
+    return save_drawing(lambda ax: plots.draw_expectation(ax, concentrations, curves), Path(path))
 
 
 def draw_phase_estimate(outlook: Outlook, path: str | Path) -> Path:
@@ -251,7 +251,7 @@ def draw_phase_estimate(outlook: Outlook, path: str | Path) -> Path:
     by_contact = [contact.coupling for contact in outlook.contacts]
     most = min(100.0, max(12.0, 1.1 * max(*points.values(), *by_contact)))
     estimate = phase_estimate(outlook.body, most)
-    return drawn(
+    return save_drawing(
         lambda ax: plots.draw_phase_estimate(
             ax, *estimate, points, outlook.concentration_mM, (min(by_contact), max(by_contact))
         ),
@@ -297,7 +297,7 @@ def _draw_body(body: Body, path: Path) -> Path:
         axes[0].set_title(f"{body.name}, {body.handedness}")
         return plots.draw_contact_surface(axes[1], azimuth, polar, surface)
 
-    return drawn(draw, path, panels=2)
+    return save_drawing(draw, path, panels=2)
 
 
 def _directions(azimuth_deg: ArrayLike, polar_deg: ArrayLike) -> NDArray[np.float64]:
@@ -308,7 +308,7 @@ def _directions(azimuth_deg: ArrayLike, polar_deg: ArrayLike) -> NDArray[np.floa
     )
 
 
-def drawn(
+def save_drawing(
     draw: Callable[[Any], object],
     path: Path,
     panels: int = 1,
