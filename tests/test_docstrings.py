@@ -58,7 +58,7 @@ def function_faults(name, function):
     yield from (f"{name}: no argument {argument}" for argument in known if argument not in given)
     yield from phrase_faults(name, known)
     returns = function.returns is not None and ast.unparse(function.returns) not in ("None", "Any")
-    if returns and not is_property(function) and not doc.keys() & {"Returns", "Yields"}:
+    if returns and "." not in name and not doc.keys() & {"Returns", "Yields"}:
         yield f"{name}: what it returns isn't told"
     for error in raised(function):
         if error not in entries(doc.get("Raises", [])):
