@@ -120,11 +120,10 @@ class Molecule:
 
 
 def hill_formula(symbols: list[str]) -> str:
-    """Return the sum formula of a list of symbols: C, H, then the rest by the alphabet."""
-    counts = Counter(symbols)
-    first = ["C", "H"] if "C" in counts else []
-    order = [*first, *sorted(set(counts) - set(first))]
-    return "".join(f"{s}{counts[s] if counts[s] > 1 else ''}" for s in order if s in counts)
+    """Return the sum formula of a list of symbols in Hill order: C, H, then by the alphabet."""
+    from molmass import Formula
+
+    return str(Formula("".join(f"{symbol}{n}" for symbol, n in Counter(symbols).items())).formula)
 
 
 def need(package: str, what: str | Path) -> None:
@@ -168,23 +167,7 @@ def one_molecule(found: Molecule, cell: Floats | None, wanted: int | str | None)
     if wanted == "all" and cell is None:
         return found
     members, positions = _whole_molecules(found, cell)
-    formulas = [hill_formula([found.symbols[i] for i in group]) for group in members]
-    listed = ", ".join(f"{i}: {formula}" for i, formula in enumerate(formulas[:12], 1))
-    listed += " …" if len(formulas) > 12 else ""
-    notes = found.notes
-    if wanted is None:
-        if len(set(formulas)) > 1 or (cell is None and len(members) > 1):
-            raise InputError(
-                f"{found.path}: several molecules in it ({listed}): choose one with --molecule, or "
-                "'--molecule all' where a long bond splits one"
-            )
-        if len(members) > 1:
-            notes = (*notes, f"the first of {len(members)} molecules {formulas[0]} in the cell")
-        wanted = 1
-    try:
-        atoms = np.arange(len(found)) if wanted == "all" else members[_number(wanted) - 1]
-    except IndexError as error:
-        raise InputError(f"{found.path}: no molecule {wanted}; it holds {listed}") from error
+    atoms, notes = _chosen_atoms(found, members, cell is not None, wanted)
     if len(atoms) < len(found) and found.dipole is not None:
         raise InputError(
             f"{found.path}: the dipole in it belongs to all {len(members)} molecules together: "
@@ -196,8 +179,31 @@ def one_molecule(found: Molecule, cell: Floats | None, wanted: int | str | None)
         positions_nm=positions[atoms],
         charges_e={kind: charges[atoms] for kind, charges in found.charges_e.items()},
         net_charge_e=found.net_charge_e if len(atoms) == len(found) else None,
-        notes=notes,
+        notes=(*found.notes, *notes),
     )
+
+
+def _chosen_atoms(
+    found: Molecule, members: list[NDArray[np.int64]], periodic: bool, wanted: int | str | None
+) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Return the atoms of the wanted molecule, and what a reader should know of the choice."""
+    if wanted == "all":
+        return np.arange(len(found)), ()
+    formulas = [hill_formula([found.symbols[i] for i in group]) for group in members]
+    listed = ", ".join(f"{i}: {formula}" for i, formula in enumerate(formulas[:12], 1))
+    listed += " …" if len(formulas) > 12 else ""
+    if wanted is not None:
+        number = _number(wanted)
+        if number > len(members):
+            raise InputError(f"{found.path}: no molecule {wanted}; it holds {listed}")
+        return members[number - 1], ()
+    if len(set(formulas)) > 1 or (len(members) > 1 and not periodic):
+        raise InputError(
+            f"{found.path}: several molecules in it ({listed}): choose one with --molecule, or "
+            "'--molecule all' where a long bond splits one"
+        )
+    note = f"the first of {len(members)} molecules {formulas[0]} in the cell"
+    return members[0], (note,) if len(members) > 1 else ()
 
 
 def _number(wanted: int | str) -> int:
