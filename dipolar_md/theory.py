@@ -52,8 +52,8 @@ def dipole_energy_scale(
     A = μ_a μ_b / (4πε₀ε_r)
 
     Args:
-        dipole_a_e_nm: magnitude of the one dipole, in e nm, not negative.
-        dipole_b_e_nm: magnitude of the other; the same as the first if omitted.
+        dipole_a_e_nm: Magnitude of the one dipole, in e nm, not negative.
+        dipole_b_e_nm: Magnitude of the other; the same as the first if omitted.
         relative_permittivity: ε_r of the uniform medium, positive.
 
     Returns:
@@ -122,8 +122,8 @@ def head_to_tail_energy(
     U = −2A/r³
 
     Args:
-        dipole_e_nm: magnitude μ of each dipole, in e nm, not negative.
-        distance_nm: centre-to-centre distance r, in nm, positive.
+        dipole_e_nm: Magnitude μ of each dipole, in e nm, not negative.
+        distance_nm: Centre-to-centre distance r, in nm, positive.
         relative_permittivity: ε_r of the uniform medium, positive.
 
     Returns:
@@ -150,9 +150,9 @@ def two_charge_head_to_tail_energy(
     U = −2A / (r (r² − d²)) = −2A/r³ · 1/(1 − (d/r)²), with d = μ/q
 
     Args:
-        dipole_e_nm: magnitude μ of each dipole, in e nm, not negative.
-        charge_e: magnitude q of each charge, in e, positive.
-        distance_nm: centre-to-centre distance r, in nm, greater than d.
+        dipole_e_nm: Magnitude μ of each dipole, in e nm, not negative.
+        charge_e: Magnitude q of each charge, in e, positive.
+        distance_nm: Centre-to-centre distance r, in nm, greater than d.
         relative_permittivity: ε_r of the uniform medium, positive.
 
     Returns:
@@ -180,8 +180,8 @@ def charge_separation(dipole_e_nm: ArrayLike, charge_e: ArrayLike) -> FloatOrArr
     d = μ/q
 
     Args:
-        dipole_e_nm: magnitude μ of the dipole, in e nm, not negative.
-        charge_e: magnitude q of each charge, in e, positive.
+        dipole_e_nm: Magnitude μ of the dipole, in e nm, not negative.
+        charge_e: Magnitude q of each charge, in e, positive.
 
     Returns:
         d in nm.
@@ -203,8 +203,8 @@ def dipolar_coupling(
 
     Args:
         energy_scale: A in kJ/mol nm³, not negative.
-        distance_nm: centre-to-centre distance r, in nm, positive.
-        temperature_K: temperature in K, positive.
+        distance_nm: Centre-to-centre distance r, in nm, positive.
+        temperature_K: Temperature in K, positive.
 
     Returns:
         λ, dimensionless.
@@ -224,7 +224,7 @@ def bjerrum_length(relative_permittivity: ArrayLike, temperature_K: ArrayLike) -
 
     Args:
         relative_permittivity: ε_r of the uniform medium, positive.
-        temperature_K: temperature in K, positive.
+        temperature_K: Temperature in K, positive.
 
     Returns:
         l_B in nm.
@@ -249,7 +249,7 @@ def wca_energy(
     w = 4ε[(σ/r)¹² − (σ/r)⁶] + ε for r < 2^(1/6) σ, else 0
 
     Args:
-        distance_nm: distance r, in nm, positive.
+        distance_nm: Distance r, in nm, positive.
         sigma_nm: σ in nm, positive.
         epsilon_kJ_mol: ε in kJ/mol, positive.
 
@@ -277,7 +277,7 @@ def wca_force(
     −dw/dr = (24ε/r) [2(σ/r)¹² − (σ/r)⁶] for r < 2^(1/6) σ, else 0
 
     Args:
-        distance_nm: distance r, in nm, positive.
+        distance_nm: Distance r, in nm, positive.
         sigma_nm: σ in nm, positive.
         epsilon_kJ_mol: ε in kJ/mol, positive.
 
@@ -305,7 +305,7 @@ def wca_sigma(
     σ = c s^(1/6), s = [1 + √(1 + 2A/(εc³))]/4
 
     Args:
-        contact_nm: wanted distance c of the minimum, in nm, positive.
+        contact_nm: Wanted distance c of the minimum, in nm, positive.
         epsilon_kJ_mol: ε of the WCA term, in kJ/mol, positive.
         energy_scale: A in kJ/mol nm³, not negative; 0 puts the WCA cutoff at the contact.
 
@@ -362,7 +362,7 @@ def chain_energy(n: int) -> float:
     E = −2 Σ_{k=1}^{n−1} (n − k)/k³
 
     Args:
-        n: number of dipoles, at least 1.
+        n: Number of dipoles, at least 1.
 
     Returns:
         The energy in units of A/σ³, σ the distance of neighbours.
@@ -384,7 +384,7 @@ def ring_energy(n: int) -> float:
     E = −(n/2) Σ_{k=1}^{n−1} (1 + cos²φ_k) (sin φ_1 / sin φ_k)³, with φ_k = πk/n
 
     Args:
-        n: number of dipoles, at least 2 (an antiparallel pair side by side).
+        n: Number of dipoles, at least 2 (an antiparallel pair side by side).
 
     Returns:
         The energy in units of A/σ³, σ the distance of neighbours.
@@ -407,8 +407,8 @@ def polarisation_gain(polarisability_nm3: ArrayLike, distance_nm: ArrayLike) -> 
     E_pol/E = μ_pol/μ = 1/(1 − 4ζ(3) α/r³), from μ_pol = μ + 4ζ(3) (α/r³) μ_pol
 
     Args:
-        polarisability_nm3: polarisability volume α along the dipole, in nm³, not negative.
-        distance_nm: distance r of neighbours, in nm, positive.
+        polarisability_nm3: Polarisability volume α along the dipole, in nm³, not negative.
+        distance_nm: Distance r of neighbours, in nm, positive.
 
     Returns:
         The factor on the dipole of each member, and on the energy of the chain.
@@ -494,7 +494,7 @@ def second_virial(
         sigma_nm: σ of the WCA term, in nm, positive.
         epsilon_kJ_mol: ε of the WCA term, in kJ/mol, positive.
         energy_scale: A in kJ/mol nm³, not negative.
-        temperature_K: temperature in K, positive.
+        temperature_K: Temperature in K, positive.
 
     Returns:
         B₂ in nm³; beyond the WCA cutoff it is the closed form of `second_virial_hard_sphere`.
@@ -547,7 +547,7 @@ def bonding_volume(
         sigma_nm: σ of the WCA term, in nm, positive.
         epsilon_kJ_mol: ε of the WCA term, in kJ/mol, positive.
         energy_scale: A in kJ/mol nm³, not negative; 0 gives K = 0.
-        temperature_K: temperature in K, positive.
+        temperature_K: Temperature in K, positive.
 
     Returns:
         K in nm³, not negative.
@@ -577,8 +577,8 @@ def association_mean_length(
     n̄ = [1 + √(1 + 4ρK)]/2, from ρ_n = K^(n−1) ρ_1^n and ρ = Σ n ρ_n
 
     Args:
-        number_density_per_nm3: clusters per nm³, monomers included, not negative.
-        bonding_volume_nm3: association constant K in nm³ (`bonding_volume`), not negative.
+        number_density_per_nm3: Clusters per nm³, monomers included, not negative.
+        bonding_volume_nm3: Association constant K in nm³ (`bonding_volume`), not negative.
 
     Returns:
         n̄, at least 1; monomers count as chains of length 1.
@@ -603,7 +603,7 @@ def chain_length_distribution(mean_length: ArrayLike, lengths: ArrayLike) -> Flo
 
     Args:
         mean_length: n̄, at least 1.
-        lengths: chain lengths n, whole numbers of at least 1.
+        lengths: Chain lengths n, whole numbers of at least 1.
 
     Returns:
         p(n), dimensionless.
@@ -634,8 +634,8 @@ def stokes_friction(
     γ_t = 6πηR, γ_r = 8πηR³
 
     Args:
-        radius_nm: hydrodynamic radius R, in nm, positive.
-        viscosity_mPa_s: viscosity η, in mPa s, positive.
+        radius_nm: Hydrodynamic radius R, in nm, positive.
+        viscosity_mPa_s: Viscosity η, in mPa s, positive.
 
     Returns:
         Translational γ_t in Da/ps and rotational γ_r in Da nm²/ps.

@@ -36,13 +36,14 @@ class Frame:
     """One moment of an assembly: a system and what was recorded with it.
 
     Attributes:
-        system: box, positions, orientations, types, momenta and bodies.
-        step: simulation step since the start of the run.
-        time_ns: simulated time.
-        stage: name of the stage.
-        temperature_K, relative_permittivity: of the environment; NaN where nobody said.
-        energies: potential energies by name (steric, electrostatic, wall, field, total), kJ/mol.
-        field_V_nm: uniform electric field.
+        system: Box, positions, orientations, types, momenta and bodies.
+        step: Simulation step since the start of the run.
+        time_ns: Simulated time, ns.
+        stage: Name of the stage.
+        temperature_K: Temperature, K; NaN where nobody said.
+        relative_permittivity: ε_r of the medium; NaN where nobody said.
+        energies: Potential energies by name (steric, electrostatic, wall, field, total), kJ/mol.
+        field_V_nm: Uniform electric field, V/nm.
     """
 
     system: System
@@ -70,9 +71,12 @@ class Frame:
             box: (3,) lengths in nm, or (6,) with tilt factors.
             positions: (N, 3) nm.
             orientations: (N, 4) quaternions (w, x, y, z); the dipole is +z in the body frame.
-            cluster: name, file, cluster or body of all clusters, or the bodies `types` indexes.
+            cluster: Name, file, cluster or body of all clusters, or the bodies `types` indexes.
             types: (N,) indices, default all 0.
-            recorded: other attributes of the frame, such as `time_ns`.
+            recorded: Other attributes of the frame, such as `time_ns`.
+
+        Returns:
+            `Frame`, which every analysis takes.
 
         Raises:
             InputError: a wrong shape or value, or an unknown cluster.

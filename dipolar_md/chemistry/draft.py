@@ -1,5 +1,6 @@
 """A complete cluster file from a molecule and its dipole: every number with how it was obtained."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ from dipolar_md.chemistry import shape
 from dipolar_md.chemistry.cluster import Cluster
 from dipolar_md.chemistry.dipole import Dipole
 from dipolar_md.chemistry.molecule import Floats, Molecule
+from dipolar_md.chemistry.read_structure import read_molecule
 from dipolar_md.errors import InputError
 from dipolar_md.parameters import validate
 from dipolar_md.units import DEBYE
@@ -24,14 +26,14 @@ class Draft(NamedTuple):
     """A cluster made from a molecule, and what was found on the way.
 
     Attributes:
-        cluster: the cluster, as its file will state it.
-        dipole: the dipole used.
+        cluster: The cluster, as its file will state it.
+        dipole: The dipole used.
         direction: (3,) magnitudes of the dipole's direction cosines in the principal frame.
-        angle_deg: angle of the dipole to the nearest principal axis.
-        hemispheres: the two halves; None without two kinds of metal.
-        contacts: distances of touching copies.
-        radius: hydrodynamic radius and its bounds.
-        warnings: what the user should check, a sentence each.
+        angle_deg: Angle of the dipole to the nearest principal axis.
+        hemispheres: The two halves; None without two kinds of metal.
+        contacts: Distances of touching copies.
+        radius: Hydrodynamic radius and its bounds.
+        warnings: What the user should check, a sentence each.
     """
 
     cluster: Cluster
@@ -45,15 +47,19 @@ class Draft(NamedTuple):
 
 
 def draft_cluster(
-    molecule: Molecule, dipole: Dipole, name: str, *, net_charge_e: int | None = None
+    molecule: str | Path | Molecule,
+    dipole: Dipole,
+    name: str,
+    *,
+    net_charge_e: int | None = None,
 ) -> Draft:
     """Return the cluster of a molecule: dipole, charge, sizes, symmetry and handedness.
 
     Args:
-        molecule: the molecule (`read_molecule`).
-        dipole: its dipole (`compute_dipole`).
-        name: name of the cluster.
-        net_charge_e: charge of the molecule; None takes the file's, or 0 where it states none.
+        molecule: The molecule, or a file that `read_molecule` reads.
+        dipole: Its dipole (`compute_dipole`).
+        name: Name of the cluster.
+        net_charge_e: Charge of the molecule; None takes the file's, or 0 where it states none.
 
     Returns:
         `Draft`. The sizes are those of this one rigid conformation (see `geometry`).
@@ -63,6 +69,7 @@ def draft_cluster(
     """
     if not name.strip() or set(name) & set("/\\"):
         raise InputError(f"a cluster's name must be a word without slashes (found '{name}')")
+    molecule = read_molecule(molecule)
     axis = dipole.vector_e_nm
     touch = shape.contacts(molecule, axis)
     radius = shape.hydrodynamic_radius(molecule, axis)

@@ -27,10 +27,10 @@ class Hemispheres(NamedTuple):
 
     Attributes:
         gold: (n,) whether an atom belongs to the gold half.
-        formulas: sum formulas of the gold half and of the other.
-        charges_e: sums of partial charges of both, None without partial charges.
-        separation_nm: distance of the centres of mass of the two halves.
-        metal_separation_nm: distance of the centroids of the two sets of metal atoms.
+        formulas: Sum formulas of the gold half and of the other.
+        charges_e: Sums of partial charges of both, None without partial charges.
+        separation_nm: Distance of the centres of mass of the two halves.
+        metal_separation_nm: Distance of the centroids of the two sets of metal atoms.
     """
 
     gold: NDArray[np.bool_]
@@ -61,7 +61,7 @@ def dipole_frame(molecule: Molecule, axis: ArrayLike) -> Floats:
     """Return the coordinates in the dipole frame, (n, 3) in nm.
 
     Args:
-        molecule: the molecule.
+        molecule: The molecule.
         axis: (3,) direction of the dipole.
 
     Raises:
@@ -89,7 +89,7 @@ def principal_direction(molecule: Molecule, axis: ArrayLike) -> tuple[Floats, fl
     """Return the dipole's direction in the principal frame, and its angle to the nearest axis.
 
     Args:
-        molecule: the molecule.
+        molecule: The molecule.
         axis: (3,) direction of the dipole.
 
     Returns:
@@ -116,7 +116,7 @@ def hydrodynamic_radius(molecule: Molecule, axis: ArrayLike) -> Radius:
     lies between the radius of equal volume and half the mean width. The value is their mean.
 
     Args:
-        molecule: the molecule.
+        molecule: The molecule.
         axis: (3,) direction of the dipole, which orients the sampling of the surface.
 
     Returns:
@@ -160,7 +160,7 @@ def contacts(molecule: Molecule, axis: ArrayLike) -> Contacts:
     about their own axes.
 
     Args:
-        molecule: the molecule.
+        molecule: The molecule.
         axis: (3,) direction of the dipole.
 
     Returns:
@@ -211,7 +211,7 @@ def hemispheres(molecule: Molecule, charges_e: ArrayLike | None = None) -> Hemis
     metals), and over equally many with the nearer one.
 
     Args:
-        molecule: the molecule.
+        molecule: The molecule.
         charges_e: (n,) partial charges for the sums.
     """
     from scipy.sparse import coo_array
@@ -257,7 +257,7 @@ def rotational_symmetry(molecule: Molecule, axis: ArrayLike) -> int | None:
     """Return the order of the dipole axis as a rotation axis, 1 to 12; None for a linear molecule.
 
     Args:
-        molecule: the molecule.
+        molecule: The molecule.
         axis: (3,) direction of the dipole.
 
     Returns:
@@ -282,7 +282,7 @@ def chirality(molecule: Molecule, axis: ArrayLike) -> int:
     and the atomic number: the sense in which the pattern twists along the axis. It is no CIP label.
 
     Args:
-        molecule: the molecule.
+        molecule: The molecule.
         axis: (3,) direction of the dipole.
     """
     placed = dipole_frame(molecule, axis)

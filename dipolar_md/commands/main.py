@@ -147,6 +147,12 @@ def describe(
         ),
     ):
         table.add_row(name, value, status)
+    if c.net_charge_e:
+        table.add_row(
+            f"repulsion of two net charges of {c.net_charge_e:+d} e",
+            f"{outlook.charge_repulsion_kJ_mol:.0f} kJ/mol",
+            "at contact, vacuum",
+        )
     if gain := outlook.polarisation_gain:
         table.add_row("mutual polarisation", f"+{gain - 1:.1%}", "long chain, vacuum")
     if outlook.torsional_barrier_kT is not None:
@@ -156,7 +162,9 @@ def describe(
         )
     out.print(table)
     print_expectation(outlook)
-    if plot:
+    if plot and c.net_charge_e:
+        out.print("nothing drawn: no lengths can be expected of a charged cluster")
+    elif plot:
         out.print(f"drawn: {dm.draw_outlook(outlook, Path(f'{c.name}-expectation.png'))}")
         out.print(f"drawn: {dm.draw_phase_estimate(outlook, Path(f'{c.name}-phase.png'))}")
         for path in dm.draw_bodies(c, Path()):

@@ -1,5 +1,6 @@
 """What the command line prints: consoles, tables, a progress bar; no physics, no options."""
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 if TYPE_CHECKING:
-    from dipolar_md.analysis.reference import Comparison
+    from dipolar_md.analysis.reference import Comparison, Verdict
     from dipolar_md.analysis.timeseries import Estimate
     from dipolar_md.chemistry.dipole import Dipole
     from dipolar_md.chemistry.draft import Draft
     from dipolar_md.chemistry.molecule import Molecule
-    from dipolar_md.engines.verification import Verification
+    from dipolar_md.engines.verification import Difference, Verification
     from dipolar_md.model.expectation import Outlook
     from dipolar_md.reports.micrograph import Imaging
     from dipolar_md.reports.run import Analysis
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+LONGEST_SHOWN = 1e6
+"""Clusters; longer chains are no expectation of anything."""
 
 
 def escaped(text: str) -> str:
@@ -50,6 +55,20 @@ def table_of(title: str, *columns: str) -> Any:
     return table
 
 
+def known(value: float, unit: str = "") -> str:
+    """Return a number with its unit, or a dash for NaN."""
+    return "–" if math.isnan(value) else f"{value:.3g} {unit}".rstrip()
+
+
+def expected_length(mean: float | None, n_clusters: int | None = None) -> str:
+    """Return an expected mean length, no longer than what a box of clusters or anyone can hold."""
+    if mean is None or math.isnan(mean):
+        return "–"
+    if n_clusters is not None and mean > n_clusters:
+        return f"all {n_clusters}"
+    return f"{mean:.3g}" if mean <= LONGEST_SHOWN else "> 10⁶"
+
+
 def print_expectation(outlook: "Outlook") -> None:
     """Print what theory expects of a cluster in each medium and by each estimate of its contact."""
     media = table_of(
@@ -61,9 +80,9 @@ def print_expectation(outlook: "Outlook") -> None:
             escaped(row.title),
             f"{row.relative_permittivity:g}",
             f"{row.coupling:.2f}",
-            f"{row.second_virial_nm3:.3g}",
-            f"{row.expected_mean_length:.3g}",
-            f"{row.chain_onset_dipole_D:.3g} D",
+            known(row.second_virial_nm3),
+            expected_length(row.expected_mean_length),
+            known(row.chain_onset_dipole_D, "D"),
         )
     out.print(media)
     if len(outlook.contacts) > 1:
@@ -77,9 +96,16 @@ def print_expectation(outlook: "Outlook") -> None:
                 f"{contact.axial_contact_nm:.3f}",
                 f"{contact.coupling:.2f}",
                 f"{-contact.energy_kJ_mol:.1f} kJ/mol",
-                f"{contact.expected_mean_length:.3g}",
+                expected_length(contact.expected_mean_length),
             )
         out.print(table)
+    if charge := outlook.cluster.net_charge_e:
+        out.print(
+            f"A net charge of {charge:+d} e makes bare clusters repel each other by "
+            f"{outlook.charge_repulsion_kJ_mol:.0f} kJ/mol at contact in vacuum, against which the "
+            "dipoles count for little: without counterions or screening, which are not part of "
+            "this version, no length can be expected and no run is made."
+        )
     out.print(
         "This is theory before any simulation. λ at contact; mean length: clusters per chain by "
         "ideal association, a rough guide to equilibrium; chains from: the dipole at which the "
@@ -162,12 +188,12 @@ def print_preflight(plan: "Plan") -> None:
             f"{t:g}",
             f"{stage.box_nm:.1f}" + (f" × {film:g}" if film else ""),
             f"{stage.coupling:.2f}",
-            f"{stage.expected_mean_length:.3g}",
+            expected_length(stage.expected_mean_length, plan.recipe.n_clusters),
         )
     out.print(table)
     out.print(
         "Values at the end of each stage; λ at contact; expected mean chain length n̄ from ideal "
-        "association theory."
+        "association theory (all N: more than the box holds)."
     )
 
 
@@ -227,18 +253,8 @@ def analyzed(run: "Run", reference: str | None) -> "Analysis":
 
 
 def plus_minus(estimate: "Estimate | None", unit: str = "") -> str:
-    """Return `value ± error unit`: one digit of error, two where it begins with 1."""
-    if estimate is None:
-        return "–"
-    value, error = estimate
-    unit = f" {unit}" if unit else ""
-    if not error:
-        return f"{value:.3g}{unit}"
-    from math import floor, log10
-
-    leading = floor(log10(error))
-    digits = max(0, -leading + (error < 2 * 10.0**leading))
-    return f"{value:.{digits}f} ± {error:.{digits}f}{unit}"
+    """Return `value ± error unit`, or a dash for nothing."""
+    return "–" if estimate is None else f"{estimate} {unit}".rstrip()
 
 
 def print_analysis(run: "Run", analysis: "Analysis") -> None:
@@ -261,9 +277,7 @@ def print_analysis(run: "Run", analysis: "Analysis") -> None:
         ("mean chain length", plus_minus(s.mean_chain_length, "clusters")),
         (
             "  expected from association theory",
-            "–"
-            if analysis.expected_mean_length is None
-            else f"{analysis.expected_mean_length:.3g} clusters",
+            f"{expected_length(analysis.expected_mean_length, s.n_clusters)} clusters",
         ),
         ("  by stricter bonds (70 % of contact energy)", plus_minus(by["energy_0.7"], "clusters")),
         ("  by looser bonds (40 %)", plus_minus(by["energy_0.4"], "clusters")),
@@ -325,14 +339,10 @@ def print_verification(title: str, n: int, found: "Verification") -> None:
     table = table_of(title, "", f"{found.reference} / kJ/mol", *columns)
     for term, energy in found.energies.items():
         if energy or term == "total":
-            table.add_row(term, f"{energy:.6f}", *(f"{d.energies[term]:+.1e}" for d in ran))
-    table.add_row("force, relative", "", *(f"{d.force:.1e}" for d in ran))
-    table.add_row("torque, relative", "", *(f"{d.torque:.1e}" for d in ran))
-    table.add_row(
-        "",
-        "",
-        *("[green]agrees[/]" if d.passed else f"[bold red]beyond {d.tolerance:g}[/]" for d in ran),
-    )
+            table.add_row(term, f"{energy:.6f}", *[f"{d.energies[term]:+.1e}" for d in ran])
+    table.add_row("force, relative", "", *[f"{d.force:.1e}" for d in ran])
+    table.add_row("torque, relative", "", *[f"{d.torque:.1e}" for d in ran])
+    table.add_row("", "", *map(_agreement, ran))
     out.print(table)
     for d in found.differences:
         if d.note:
@@ -340,6 +350,12 @@ def print_verification(title: str, n: int, found: "Verification") -> None:
     if found.truncation_bias_kJ_mol is not None:
         bias = found.truncation_bias_kJ_mol
         out.print(f"Truncated minus Ewald sum: {bias:+.3f} kJ/mol per cluster ({n} clusters).")
+
+
+def _agreement(difference: "Difference") -> str:
+    if difference.passed:
+        return "[green]agrees[/]"
+    return f"[bold red]beyond {difference.tolerance:g}[/]"
 
 
 def warn_unfinished(run: "Run") -> None:
@@ -359,41 +375,26 @@ def _percent(estimate: "Estimate | None") -> "Estimate | None":
     return type(estimate)(100 * estimate.value, error)
 
 
+_QUANTITIES = {
+    "spacing_nm": "spacing",
+    "projected_spacing_nm": "seen on TEM",
+    "contour_length_nm": "wire length",
+    "projected_length_nm": "seen length",
+    "core_diameter_nm": "core size",
+    "lateral_spacing_nm": "between wires",
+}
+
+
 def print_comparison(comparison: "Comparison") -> None:
     """Print the verdicts of a comparison."""
-    from dipolar_md.analysis.timeseries import Estimate
-
-    names = {
-        "spacing_nm": "spacing",
-        "projected_spacing_nm": "seen on TEM",
-        "contour_length_nm": "wire length",
-        "projected_length_nm": "seen length",
-        "core_diameter_nm": "core size",
-        "lateral_spacing_nm": "between wires",
-    }
-    rows = [
-        (
-            names[v.quantity],
-            plus_minus(None if v.value is None else Estimate(v.value, v.error)),
-            v.reference,
-            "–" if v.overlap is None else f"{100 * v.overlap:.0f} %",
-            v.verdict,
-            "–" if v.verdict == "not predicted" else v.tag,
-        )
-        for v in comparison.verdicts
-    ]
     reference = comparison.reference
-    published = sum(v.sample is None for v in comparison.verdicts)
-    for title, part in (
-        (reference and f"Beside {reference.title}", rows[:published]),
-        ("Beside your measurements (medians)", rows[published:]),
-    ):
-        if part:
-            table = table_of(title or "", "", "nm", "reference", "overlap", "verdict", "")
-            for row in part:
-                table.add_row(*row)
-            out.print(table)
-    for v in comparison.verdicts:
+    published = [v for v in comparison.verdicts if v.sample is None]
+    measured = [v for v in comparison.verdicts if v.sample is not None]
+    if published:
+        out.print(_verdict_table(f"Beside {reference.title}" if reference else "", published))
+    if measured:
+        out.print(_verdict_table("Beside your measurements (medians)", measured))
+    for v in measured:
         if s := v.sample:
             moved = f"{s.distance_nm:.2g} nm ({s.distance_low_nm:.2g}–{s.distance_high_nm:.2g} nm)"
             out.print(
@@ -408,6 +409,22 @@ def print_comparison(comparison: "Comparison") -> None:
     if reference and not comparison.applies:
         clusters = ", ".join(reference.clusters)
         out.print(f"[yellow]The reference is of {clusters}, not of this run's clusters.[/]")
+
+
+def _verdict_table(title: str, verdicts: "list[Verdict]") -> Any:
+    from dipolar_md.analysis.timeseries import Estimate
+
+    table = table_of(title, "", "nm", "reference", "overlap", "verdict", "")
+    for v in verdicts:
+        table.add_row(
+            _QUANTITIES[v.quantity],
+            plus_minus(None if v.value is None else Estimate(v.value, v.error)),
+            v.reference,
+            "–" if v.overlap is None else f"{100 * v.overlap:.0f} %",
+            v.verdict,
+            "–" if v.verdict == "not predicted" else v.tag,
+        )
+    return table
 
 
 def print_imaging(imaging: "Imaging") -> None:

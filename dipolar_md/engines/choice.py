@@ -37,8 +37,11 @@ def choose_engine(
     Args:
         name: `auto`, `hoomd` or `lammps`.
         device: `auto`, `cpu` or `gpu`.
-        threads: CPU threads of LAMMPS (of each rank).
-        ranks: MPI ranks of LAMMPS.
+        threads: Number of threads of each rank.
+        ranks: Number of MPI ranks.
+
+    Returns:
+        The engine, and why it was chosen.
 
     Raises:
         EngineMissingError: The engine or the device is not available; the message says how to
@@ -91,10 +94,13 @@ def evaluate(
     """Return energies (kJ/mol), forces and torques of one configuration.
 
     Args:
-        system: the configuration.
-        interactions: what acts, and in which environment.
+        system: Configuration to evaluate.
+        interactions: Interactions and their environment.
         engine: `auto`, `hoomd` or `lammps`.
         device: `auto`, `cpu` or `gpu`.
+
+    Returns:
+        `Evaluation`: energies (kJ/mol), forces (N, 3) and torques (N, 3).
 
     Raises:
         EngineMissingError: the engine or device is not available.

@@ -22,11 +22,11 @@ class Evaluation:
     """Energies, forces and torques of one configuration.
 
     Attributes:
-        energies: Energies (kJ/mol) by name: steric, electrostatic, wall, field, total.
+        energies: Energies in kJ/mol by name: steric, electrostatic, wall, field, total.
         forces: (N, 3) forces, kJ mol⁻¹ nm⁻¹.
         torques: (N, 3) torques about the centres in the space frame, kJ/mol.
-        cluster_energies: (N,) energies (kJ/mol), those of pairs shared half and half, with wall and
-            field; NaN with `ewald`, whose mesh part belongs to no cluster.
+        cluster_energies: (N,) energies, those of pairs shared half and half, with wall and field,
+            kJ/mol; NaN with `ewald`, whose mesh part belongs to no cluster.
     """
 
     energies: dict[str, float]

@@ -27,11 +27,11 @@ class Site:
     """A site of a body: where it is, how it repels, what it carries.
 
     Attributes:
-        position_nm: in the body frame.
-        sigma_nm: steric diameter; 0 for a site without steric term.
+        position_nm: Position in the body frame, nm.
+        sigma_nm: Steric diameter; 0 for a site without steric term.
         epsilon_kJ_mol: WCA strength; the depth of the well between two attractive sites.
         attractive: Lennard-Jones instead of WCA towards other attractive sites.
-        charge_e: site charge.
+        charge_e: Site charge.
     """
 
     position_nm: Vector
@@ -46,14 +46,14 @@ class Body:
     """A rigid dipolar body in its principal frame; hashable, so `{body: 400}` counts bodies.
 
     Attributes:
-        name: type name in trajectories and engines.
-        sites: the first lies at the origin, the centre of mass.
-        mass_Da: mass.
-        inertia_Da_nm2: three principal moments of inertia.
-        dipole_e_nm: body-frame dipole vector: that of the site charges where there are any, else a
+        name: Type name in trajectories and engines.
+        sites: Steric and charged sites, the first at the origin, the centre of mass.
+        mass_Da: Mass, Da.
+        inertia_Da_nm2: Three principal moments of inertia.
+        dipole_e_nm: Body-frame dipole vector: that of the site charges where there are any, else a
             point dipole at the origin.
-        axial_contact_nm: head-to-tail contact, the length scale of bonding.
-        hydrodynamic_radius_nm: radius for Stokes friction.
+        axial_contact_nm: Head-to-tail contact, the length scale of bonding.
+        hydrodynamic_radius_nm: Radius for Stokes friction.
         handedness: `R`, `S`, `racemic` or `achiral`, carried along for analysis.
 
     Raises:
@@ -141,11 +141,14 @@ def coarse_grain(
         cluster: Shipped name, cluster file or cluster: chemistry and sizes.
         shape: `sphere` or `janus`.
         dipole: `point` or `charges`.
-        dipole_D: another dipole (debye) on the same body: σ stays solved for the cluster's own.
-        axial_contact_nm: another axial contact; σ is solved for it with the cluster's own dipole.
-        attraction_kT: depth, in kT at 298.15 K, of a Lennard-Jones well between cores instead of
+        dipole_D: Another dipole (debye) on the same body: σ stays solved for the cluster's own.
+        axial_contact_nm: Another axial contact; σ is solved for it with the cluster's own dipole.
+        attraction_kT: Depth, in kT at 298.15 K, of a Lennard-Jones well between cores instead of
             WCA (a sphere is then a Stockmayer particle); σ is solved with it, for the same contact.
         handedness: `R` or `S` of a cluster that the file calls racemic; needed for `janus`.
+
+    Returns:
+        `Body`, in its principal frame.
 
     Raises:
         UnsupportedError: another shape or dipole model, or a charged cluster.

@@ -78,7 +78,7 @@ def contact_surface(body: Body, directions: Floats) -> Floats:
     the outermost such point along each direction.
 
     Args:
-        body: any body.
+        body: Any body.
         directions: (..., 3) unit vectors in the body frame.
     """
     sites, sigma, epsilon, _ = steric_arrays(body)

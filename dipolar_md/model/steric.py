@@ -60,11 +60,11 @@ def solve_diameters(
 
     Args:
         beads_nm: (2n, 3) beads of the rings about the core at the origin, the dipole along +z.
-        core_epsilon_kJ_mol: strength of the core's steric term.
-        attractive: whether cores attract each other.
+        core_epsilon_kJ_mol: Strength of the core's steric term.
+        attractive: Whether cores attract each other.
         energy_scale: A = μ²/4πε₀ in kJ/mol nm³.
-        axial_contact_nm: contact head to tail.
-        lateral_contact_nm: contact side by side, antiparallel.
+        axial_contact_nm: Contact head to tail.
+        lateral_contact_nm: Contact side by side, antiparallel.
         name: of the cluster, for the message.
 
     Raises:
@@ -169,8 +169,8 @@ def mean_force(
         epsilon_kJ_mol: (S,) strengths.
         attractive: (S,) whether sites attract each other.
         distance_nm: between the centres.
-        side_by_side: antiparallel along x instead of head to tail along z.
-        fold: rotational symmetry of the body about its axis.
+        side_by_side: Antiparallel along x instead of head to tail along z.
+        fold: Rotational symmetry of the body about its axis.
     """
     turned = sites_nm @ np.swapaxes(_turns(fold), -1, -2)
     if side_by_side:

@@ -29,10 +29,10 @@ class System:
         positions: (N, 3) centres of mass, nm, wrapped into the box.
         orientations: (N, 4) unit quaternions (w, x, y, z), body to space frame.
         types: (N,) indices into `bodies`.
-        bodies: the body table.
+        bodies: Table of the bodies that `types` indexes.
         velocities: (N, 3) nm/ps.
         angular_velocities: (N, 3) space frame, rad/ps.
-        thickness_nm: distance between two walls at z = ±thickness/2 that hold the clusters in a
+        thickness_nm: Distance between two walls at z = ±thickness/2 that hold the clusters in a
             film; None in bulk. The box is higher than the film, so that images don't interact.
     """
 
@@ -89,11 +89,14 @@ class System:
             box: (3,) lengths in nm, or (6,) with tilt factors.
             positions: (N, 3) nm.
             orientations: (N, 4) quaternions (w, x, y, z), not zero.
-            bodies: one body, or the table that `types` indexes.
+            bodies: One body, or the table that `types` indexes.
             types: (N,) indices, default all 0.
             velocities: (N, 3) nm/ps, default at rest.
             angular_velocities: (N, 3) rad/ps in the space frame, default at rest.
-            thickness_nm: of a film between walls, default bulk.
+            thickness_nm: Thickness of a film between walls, nm, default bulk.
+
+        Returns:
+            `System`, wrapped into its box.
 
         Raises:
             InputError: a wrong shape or a value that is not finite; the argument is named.
@@ -145,7 +148,14 @@ class System:
         return len(self) / self.volume_nm3 / MILLIMOLAR
 
     def per_cluster(self, values: ArrayLike) -> Floats:
-        """Return a value per body, (n_bodies, ...), spread over the clusters, (N, ...)."""
+        """Return a value per body spread over the clusters.
+
+        Args:
+            values: (n_bodies, ...) values.
+
+        Returns:
+            (N, ...) values.
+        """
         return np.asarray(values, dtype=np.float64)[self.types]
 
     @property
@@ -171,9 +181,13 @@ class System:
         return local
 
     def per_site(self, tables: Sequence[ArrayLike]) -> Floats:
-        """Return a value per site of each body, tables (n_sites, ...), for all sites (M, ...).
+        """Return a value per site of each body spread over all sites.
 
-        They are in the order of `site_owners`.
+        Args:
+            tables: Values (n_sites, ...) of the sites of each body.
+
+        Returns:
+            (M, ...) values in the order of `site_owners`.
         """
         sizes = np.array([len(body.sites) for body in self.bodies])
         starts, others = (np.cumsum(sizes) - sizes)[self.types], sizes[self.types] - 1
@@ -191,14 +205,25 @@ class System:
         return np.asarray(2 * rowan.multiply(self.orientations, pure))
 
     def with_quaternion_momenta(self, momenta: ArrayLike) -> "System":
-        """Return the system turning with the quaternion momenta (N, 4) of HOOMD and GSD."""
+        """Return the system with angular velocities from the momenta of HOOMD and GSD.
+
+        Args:
+            momenta: (N, 4) quaternion momenta 2 q (0, I ω), ω in the body frame.
+
+        Returns:
+            The turning system.
+        """
         inertia = self.per_cluster([body.inertia_Da_nm2 for body in self.bodies])
         spin = rowan.multiply(rowan.conjugate(self.orientations), momenta)[:, 1:] / 2
         turning = rotated(self.orientations, spin / inertia)
         return replace(self, angular_velocities=turning)
 
     def kinetic_temperatures_K(self) -> tuple[float, float]:
-        """Return the translational and the rotational kinetic temperature (K), 3N modes each."""
+        """Return the kinetic temperatures, 3N modes each.
+
+        Returns:
+            Temperature of translation and of rotation, K.
+        """
         mass = self.per_cluster([body.mass_Da for body in self.bodies])
         inertia = self.per_cluster([body.inertia_Da_nm2 for body in self.bodies])
         spin = rotated(self.orientations, self.angular_velocities, inverse=True)
@@ -207,7 +232,15 @@ class System:
         return translational / modes, float((inertia * spin**2).sum()) / modes
 
     def thermalized(self, temperature_K: float, seed: int) -> "System":
-        """Return the system with Maxwell–Boltzmann momenta at `temperature_K`."""
+        """Return the system with Maxwell–Boltzmann momenta.
+
+        Args:
+            temperature_K: Temperature of the momenta, K.
+            seed: Seed of the momenta.
+
+        Returns:
+            The moving system.
+        """
         rng = np.random.default_rng(seed)
         kT = thermal_energy(temperature_K)
         mass = self.per_cluster([body.mass_Da for body in self.bodies])
@@ -281,12 +314,16 @@ def random_gas(
     are shuffled over the positions.
 
     Args:
-        counts: bodies and how many of each.
-        concentration_mM: all clusters together, mmol/L; sets a cubic box, or the area of a film.
-        seed: of positions, orientations and momenta.
-        temperature_K: of the momenta.
-        thickness_nm: of a film between walls; None for bulk.
-        gap_nm: empty height of the box beyond the film.
+        counts: Bodies and how many of each.
+        concentration_mM: Clusters of all kinds per volume, mmol/L; sets a cubic box, or the area of
+            a film.
+        seed: Seed of positions, orientations and momenta.
+        temperature_K: Temperature of the momenta, K.
+        thickness_nm: Thickness of a film between walls, nm; None for bulk.
+        gap_nm: Empty height of the box beyond the film, nm.
+
+    Returns:
+        `System`.
 
     Raises:
         InputError: too dense to place at random; the densest that is sure to work is named.
@@ -343,8 +380,11 @@ def lattice(counts: Mapping[Body, int], spacing_nm: float) -> System:
     """Return a simple cubic lattice that fills its periodic box, all bodies in body orientation.
 
     Args:
-        counts: bodies and how many of each; the total must be a cube m³.
-        spacing_nm: lattice constant.
+        counts: Bodies and how many of each; the total must be a cube m³.
+        spacing_nm: Lattice constant, nm.
+
+    Returns:
+        `System`.
 
     Raises:
         InputError: the total is no cube.
@@ -373,9 +413,12 @@ def pair(
 
     Args:
         counts: `{body: 2}` or `{first: 1, second: 1}`.
-        separation_nm: distance along z, or a vector (3,).
+        separation_nm: Distance along z, or a vector (3,), nm.
         orientations: (2, 4) quaternions, default both upright: head to tail along z.
-        box_nm: edge of the cubic box, default 20 separations.
+        box_nm: Edge of the cubic box, nm, default 20 separations.
+
+    Returns:
+        `System`, centred in its box.
 
     Raises:
         InputError: not two bodies.
@@ -398,9 +441,12 @@ def chain(counts: Mapping[Body, int], spacing_nm: float, box_nm: float | None = 
     """Return a straight head-to-tail chain along z, the bodies in the order of `counts`.
 
     Args:
-        counts: bodies and how many of each.
-        spacing_nm: between neighbours.
-        box_nm: edge of the cubic box, default three times the chain's length.
+        counts: Bodies and how many of each.
+        spacing_nm: Distance between neighbours, nm.
+        box_nm: Edge of the cubic box, nm, default three times the chain's length.
+
+    Returns:
+        `System`, centred in its box.
     """
     bodies, types = _table(counts)
     n = len(types)
@@ -418,9 +464,12 @@ def ring(counts: Mapping[Body, int], spacing_nm: float, box_nm: float | None = N
     """Return a flat ring in the xy plane with tangential dipoles, head to tail.
 
     Args:
-        counts: bodies and how many of each, at least 3.
-        spacing_nm: straight distance between neighbours.
-        box_nm: edge of the cubic box, default five times the ring's diameter.
+        counts: Bodies and how many of each, at least 3.
+        spacing_nm: Straight distance between neighbours, nm.
+        box_nm: Edge of the cubic box, nm, default five times the ring's diameter.
+
+    Returns:
+        `System`, centred in its box.
 
     Raises:
         InputError: fewer than three clusters.

@@ -97,6 +97,9 @@ def report_study(study: Study | str | Path, out: str | Path | None = None) -> St
         study: Shipped name, file, or `Study`.
         out: Its directory, default `studies/NAME`.
 
+    Returns:
+        `StudyReport`.
+
     Raises:
         InputError: Unknown study, or no job finished yet.
         RunDirectoryError: The directory holds something else, or can't be written.

@@ -22,8 +22,11 @@ def configurations(what: str | Path) -> list[tuple[str, System, Interactions]]:
     """Return (title, system, interactions) of a run directory or of a cluster.
 
     Args:
-        what: run directory, or name or file of a cluster. Of a run the last frame; of a cluster a
+        what: Run directory, or name or file of a cluster. Of a run the last frame; of a cluster a
             dense gas of 64 bodies in vacuum for each model that its file allows.
+
+    Returns:
+        A title, a system and what acts in it, for each.
 
     Raises:
         InputError: neither a run nor a cluster.

@@ -178,6 +178,9 @@ def make_plan(
         recipe: Shipped name, file, `Recipe` or `Plan`.
         overrides: Values by dotted key, as in `load_recipe`.
 
+    Returns:
+        `Plan`; a plan without overrides as it is.
+
     Raises:
         InputError: Unknown name, key or cluster, or a value out of range.
     """

@@ -53,6 +53,9 @@ def preflight(recipe: str | Path | Recipe | Plan) -> list[StageOutlook]:
     Args:
         recipe: Shipped name, file, `Recipe` or `Plan`.
 
+    Returns:
+        What theory expects at the end of each stage.
+
     Raises:
         InputError: An unknown reference, a box too small for the cutoff, a density that can't flow,
             or a time step that can't follow the fastest motion; each with what to change.
