@@ -31,6 +31,7 @@ class Site:
         epsilon_kJ_mol: WCA strength; the depth of the well between two attractive sites.
         attractive: Lennard-Jones instead of WCA towards other attractive sites.
         charge_e: site charge.
+        polarisability_nm3: polarisability volume of the site.
     """
 
     position_nm: Vector
@@ -38,6 +39,7 @@ class Site:
     epsilon_kJ_mol: float
     attractive: bool = False
     charge_e: float = 0.0
+    polarisability_nm3: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,13 @@ class Body:
         axial_contact_nm: head-to-tail contact, the length scale of bonding.
         hydrodynamic_radius_nm: radius for Stokes friction.
         handedness: `R`, `S`, `racemic` or `achiral`, carried along for analysis.
+        polarisability_nm3: isotropic polarisability volume: the sum over polarisable sites where
+            there are any, else a point polarisability at the origin. Polarisable sites of one body
+            do not polarise each other.
 
     Raises:
-        InputError: no site at the origin, or charges that don't make up the dipole.
+        InputError: no site at the origin, charges that don't make up the dipole, or a
+            polarisability that is negative, not finite or not that of the sites.
     """
 
     name: str
@@ -67,10 +73,12 @@ class Body:
     axial_contact_nm: float
     hydrodynamic_radius_nm: float
     handedness: str = "achiral"
+    polarisability_nm3: float = 0.0
 
     def __post_init__(self) -> None:
         if not self.sites or any(self.sites[0].position_nm):
             raise InputError(f"body '{self.name}': its first site must lie at the origin")
+        self._check_polarisability()
         if self.has_charges:
             charges = np.array([site.charge_e for site in self.sites])
             sites = np.array([site.position_nm for site in self.sites])
@@ -82,6 +90,28 @@ class Body:
                     f"body '{self.name}': its charges have the dipole {charges @ sites} e nm, "
                     f"not {self.dipole_e_nm}"
                 )
+
+    def _check_polarisability(self) -> None:
+        alpha = self.polarisability_nm3
+        parts = [site.polarisability_nm3 for site in self.sites]
+        if not all(math.isfinite(part) and part >= 0 for part in (alpha, *parts)):
+            raise InputError(
+                f"body '{self.name}': polarisability_nm3 must be finite and not negative (found "
+                f"{alpha:g}, sites {parts})"
+            )
+        if any(parts) and not math.isclose(sum(parts), alpha, rel_tol=1e-9):
+            raise InputError(
+                f"body '{self.name}': its sites' polarisabilities sum to {sum(parts):g} nm3, not "
+                f"to polarisability_nm3 = {alpha:g}"
+            )
+
+    @property
+    def polarisable_sites(self) -> tuple[tuple[Vector, float], ...]:
+        """Positions (nm) and polarisabilities (nm³) of what is polarised; empty for a hard body."""
+        parts = [(s.position_nm, s.polarisability_nm3) for s in self.sites if s.polarisability_nm3]
+        if not parts and self.polarisability_nm3:
+            parts = [((0.0, 0.0, 0.0), self.polarisability_nm3)]
+        return tuple(parts)
 
     @property
     def has_charges(self) -> bool:
