@@ -1,1 +1,1 @@
-"""From a structure file to a cluster's numbers, each with its source."""
+"""Clusters: from a file to numbers with sources."""
