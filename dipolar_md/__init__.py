@@ -58,6 +58,7 @@ _NAMES = {
     "chemistry.draft": ("Draft", "draft_cluster"),
     "model.interactions": ("Interactions",),
     "chemistry.molecule": ("Molecule", "point_charge_molecule"),
+    "chemistry.polarisability": ("Polarisability", "compute_polarisability"),
     "model.expectation": ("describe",),
     "chemistry.read_structure": ("read_molecule",),
     "model.system": ("System", "chain", "lattice", "pair", "random_gas", "ring"),
@@ -133,6 +134,10 @@ if TYPE_CHECKING:
     from dipolar_md.chemistry.draft import draft_cluster as draft_cluster
     from dipolar_md.chemistry.molecule import Molecule as Molecule
     from dipolar_md.chemistry.molecule import point_charge_molecule as point_charge_molecule
+    from dipolar_md.chemistry.polarisability import Polarisability as Polarisability
+    from dipolar_md.chemistry.polarisability import (
+        compute_polarisability as compute_polarisability,
+    )
     from dipolar_md.chemistry.read_structure import read_molecule as read_molecule
     from dipolar_md.engines.choice import choose_engine as choose_engine
     from dipolar_md.engines.choice import evaluate as evaluate

@@ -63,6 +63,7 @@ class Cluster(Parameters):
         hydrodynamic_radius_nm: radius for Stokes friction (and of the sphere of inertia).
         janus: rings of the janus body.
         polarisability_nm3: polarisability volume along the dipole.
+        c6_kJ_mol_nm6: dispersion coefficient C₆ of two such clusters, U = −C₆/r⁶.
         rotational_symmetry: order of the dipole axis as a rotation axis.
     """
 
@@ -79,6 +80,7 @@ class Cluster(Parameters):
     hydrodynamic_radius_nm: Quantity
     janus: JanusShape | None = None
     polarisability_nm3: Quantity | None = None
+    c6_kJ_mol_nm6: Quantity | None = None
     rotational_symmetry: int | None = Field(default=None, ge=1, strict=True)
     notes: str = ""
 

@@ -16,9 +16,9 @@ from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 
-from dipolar_md.errors import InputError
-from dipolar_md.chemistry.shape import hemispheres
 from dipolar_md.chemistry.molecule import Floats, Molecule, need
+from dipolar_md.chemistry.shape import hemispheres
+from dipolar_md.errors import InputError
 from dipolar_md.units import BOHR, HARTREE
 
 PolarisabilityMethod: TypeAlias = Literal["auto", "output", "d4"]

@@ -113,6 +113,7 @@ def print_draft(draft: "Draft") -> None:
         ("lateral contact", c.lateral_contact_nm, "nm"),
         ("hydrodynamic radius", c.hydrodynamic_radius_nm, "nm"),
         ("polarisability", c.polarisability_nm3, "nm³"),
+        ("dispersion C₆", c.c6_kJ_mol_nm6, "kJ/mol nm⁶"),
     ):
         if quantity:
             table.add_row(name, f"{quantity.value:g} {unit}", escaped(quantity.source))
