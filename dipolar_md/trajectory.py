@@ -25,7 +25,7 @@ from dipolar_md.model.body import Body, Site, coarse_grain
 from dipolar_md.model.system import System, cell_matrix, fractions
 
 _ENERGY = "energy_kJ_mol/"
-_ENERGIES = ("steric", "electrostatic", "wall", "field", "total")
+_ENERGIES = ("steric", "electrostatic", "induction", "wall", "field", "total")
 
 
 @dataclass(frozen=True, eq=False)

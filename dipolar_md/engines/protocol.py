@@ -22,7 +22,8 @@ class Evaluation:
     """Energies, forces and torques of one configuration.
 
     Attributes:
-        energies: kJ/mol, by name: steric, electrostatic, wall, field, total.
+        energies: kJ/mol, by name: steric, electrostatic (of permanent moments), induction, wall,
+            field, total.
         forces: (N, 3) kJ mol⁻¹ nm⁻¹.
         torques: (N, 3) kJ/mol about the centres, space frame.
         cluster_energies: (N,) kJ/mol, pair energies shared half and half, with wall and field; NaN
@@ -126,8 +127,13 @@ class Finding(NamedTuple):
 
 
 def named_energies(
-    steric: float, electrostatic: float, wall: float = 0.0, field: float = 0.0
+    steric: float,
+    electrostatic: float,
+    wall: float = 0.0,
+    field: float = 0.0,
+    induction: float = 0.0,
 ) -> dict[str, float]:
     """Return the energies (kJ/mol) under the names of `Evaluation`; what nothing acts by is 0."""
-    parts = {"steric": steric, "electrostatic": electrostatic, "wall": wall, "field": field}
+    parts = {"steric": steric, "electrostatic": electrostatic, "induction": induction}
+    parts |= {"wall": wall, "field": field}
     return parts | {"total": math.fsum(parts.values())}
