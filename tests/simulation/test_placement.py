@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dipolar_md as dm
-from dipolar_md.simulation import resources
+from dipolar_md.simulation import placement
 from dipolar_md.simulation.placement import Resources, candidates, choose_resources, fastest
 
 CLUSTER = dm.load_cluster("r-au-cu")
@@ -36,7 +36,7 @@ def test_no_candidate_takes_more_than_there_is(cores, clusters, launcher):
     for choice in found:
         used = choice.threads * choice.ranks
         assert 1 <= used <= cores
-        assert used == 1 or used * resources.FEWEST_PER_CORE <= clusters
+        assert used == 1 or used * placement.FEWEST_PER_CORE <= clusters
         assert launcher or choice.ranks == 1
         assert choice.engine == "lammps" or used == 1
 
@@ -92,8 +92,8 @@ def two_cores(monkeypatch):
     """A machine of two cores, where two ranks are the fastest, and the list of what was timed."""
     measure, asked = made_up(lambda choice, _: 100.0 * choice.ranks**2 + choice.threads)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
-    monkeypatch.setattr(resources, "trial_of", lambda recipe: measure)
-    monkeypatch.setattr(resources, "ranks_can_start", lambda: True)
+    monkeypatch.setattr(placement, "trial_of", lambda recipe: measure)
+    monkeypatch.setattr(placement, "ranks_can_start", lambda: True)
     return asked
 
 
@@ -133,7 +133,7 @@ def test_a_short_run_is_not_timed(two_cores, clusters, threads):
 
 
 def test_a_trial_is_a_real_run_of_the_densest_state(monkeypatch):
-    monkeypatch.setattr(resources, "_SECONDS", 0.0)
+    monkeypatch.setattr(placement, "_SECONDS", 0.0)
     seen = []
 
     class Engine:
@@ -143,9 +143,9 @@ def test_a_trial_is_a_real_run_of_the_densest_state(monkeypatch):
                 pass
 
     monkeypatch.setattr(
-        resources, "choose_engine", lambda *words: seen.append(words) or (Engine(), "")
+        placement, "choose_engine", lambda *words: seen.append(words) or (Engine(), "")
     )
-    rate = resources.trial_of(dm.load_recipe("r-au-cu", {"n_clusters": 100}))
+    rate = placement.trial_of(dm.load_recipe("r-au-cu", {"n_clusters": 100}))
     assert rate(Resources("lammps", 1, 2)) > 0
     words, (system, terms, stage) = seen
     assert words == ("lammps", "cpu", 1, 2)
@@ -158,13 +158,13 @@ def test_a_trial_that_cannot_run_counts_nothing(monkeypatch):
     def missing(*_):
         raise dm.EngineMissingError("none here")
 
-    monkeypatch.setattr(resources, "choose_engine", missing)
-    assert resources.trial_of(dm.load_recipe("r-au-cu"))(Resources("hoomd")) == 0.0
+    monkeypatch.setattr(placement, "choose_engine", missing)
+    assert placement.trial_of(dm.load_recipe("r-au-cu"))(Resources("hoomd")) == 0.0
 
 
 def test_too_dense_a_recipe_is_timed_in_a_thinner_gas(toy):
     recipe = dm.load_recipe("r-au-cu", toy | {"stages.evaporation.concentration_mM": 300.0})
-    system, here = resources._gas(recipe, recipe.plan()[-1].end)
+    system, here = placement._gas(recipe, recipe.plan()[-1].end)
     assert system.concentration_mM == pytest.approx(here.concentration_mM)
     assert here.concentration_mM == pytest.approx((0.5 * 300.0) ** 0.5)
     assert here.relative_permittivity == 1.0

@@ -17,7 +17,7 @@ import dipolar_md as dm
 from dipolar_md import theory
 from dipolar_md.analysis.timeseries import mean_estimate
 from dipolar_md.errors import InputError, RunDirectoryError
-from dipolar_md.study import exchange
+from dipolar_md.study import ladder as ladders
 from dipolar_md.study.ladder import (
     Tally,
     run_ladder,
@@ -125,7 +125,7 @@ def test_configurations_are_permuted_and_rungs_keep_their_dipole():
     energies = [{"electrostatic": u, "field": 0.0} for u in (-4.0, -1.0, -3.0, -2.0)]
     moved, tally = systems, Tally.new(4)
     for step in range(20):
-        moved = exchange._swap(moved, energies, rungs[0].plan()[0], tally, (1, step))
+        moved = ladders._swap(moved, energies, rungs[0].plan()[0], tally, (1, step))
         for new, old in zip(moved, systems, strict=True):
             assert new.bodies is old.bodies
         sources = [
@@ -240,7 +240,7 @@ def test_a_kill_between_two_files_mixes_no_sweeps(tmp_path, monkeypatch, writes)
     (tmp_path / "whole").mkdir()
     (tmp_path / "parts").mkdir()
     whole, _ = run(tmp_path / "whole", recipes(DIPOLES, **settings))
-    left, write = [writes], exchange.append_frame
+    left, write = [writes], ladders.append_frame
 
     def dies(path, frame):
         if not left[0]:
@@ -249,7 +249,7 @@ def test_a_kill_between_two_files_mixes_no_sweeps(tmp_path, monkeypatch, writes)
         write(path, frame)
 
     with monkeypatch.context() as patch:
-        patch.setattr(exchange, "append_frame", dies)
+        patch.setattr(ladders, "append_frame", dies)
         with pytest.raises(MemoryError):
             run(tmp_path / "parts", recipes(DIPOLES, **settings))
     parts, ladder = run(tmp_path / "parts", recipes(DIPOLES, **settings))
@@ -275,7 +275,7 @@ def test_stages_before_the_last_run_without_swaps(tmp_path):
     parts = []
     paths, ladder = run(tmp_path, rungs, 20, watch=parts.append)
     sweeps = -(-rungs[0].plan()[-1].steps // 20)
-    assert ladder.tally.attempts.tolist() == [sweeps * exchange.ROUNDS]  # even pairs of 2 rungs
+    assert ladder.tally.attempts.tolist() == [sweeps * ladders.ROUNDS]  # even pairs of 2 rungs
     trajectory = dm.Trajectory(paths[1] / "trajectory.gsd")
     assert {frame.stage for frame in trajectory} == {"solution", "evaporation", "dry"}
     assert trajectory[-1].relative_permittivity == 1.0
@@ -342,7 +342,7 @@ def test_a_kill_in_the_middle_loses_and_doubles_nothing(ran, ladder_study, tmp_p
     path = tmp_path / "ladder.toml"
     path.write_bytes(tomli_w.dumps(study.model_dump(exclude_none=True)).encode())
     main = [sys.executable, "-c", "from dipolar_md.commands.main import main; main()"]
-    for ladders in (1, 2):
+    for count in (1, 2):
         leader = subprocess.Popen(
             [*main, "study", "run", path, "--out", out, "--workers=1"],
             stdout=subprocess.DEVNULL,
@@ -350,7 +350,7 @@ def test_a_kill_in_the_middle_loses_and_doubles_nothing(ran, ladder_study, tmp_p
             start_new_session=True,
         )
         limit = time.monotonic() + 60
-        while len(list(out.glob("workspace/*/ladder.npz"))) < ladders:
+        while len(list(out.glob("workspace/*/ladder.npz"))) < count:
             assert time.monotonic() < limit
             assert leader.poll() is None
             time.sleep(0.01)
@@ -460,10 +460,10 @@ def test_what_cannot_exchange_is_refused(tmp_path, ladder_study, change, told):
 )
 def test_recipes_that_cannot_exchange_are_refused(change, told):
     with pytest.raises(InputError, match=told):
-        exchange.check_recipe(dm.load_recipe("r-au-cu", change))
+        ladders.check_recipe(dm.load_recipe("r-au-cu", change))
 
 
 def test_a_last_stage_that_ramps_is_refused():
     recipe = dm.load_recipe("r-au-cu", {"stages.dry.temperature_K": 310.0})
     with pytest.raises(InputError, match="ramp in one before"):
-        exchange.check_recipe(recipe)
+        ladders.check_recipe(recipe)

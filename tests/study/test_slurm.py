@@ -12,8 +12,7 @@ from collections import Counter
 from contextlib import ExitStack
 
 import pytest
-from test_study import STEPS, steps_of, write
-from test_study_submit import toy
+from study.toy_studies import STEPS, steps_of, toy, write
 
 import dipolar_md as dm
 from dipolar_md.engines.choice import inspect_engine

@@ -15,29 +15,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tomli_w
+from study.toy_studies import SETTINGS, STEPS, steps_of, write
 
 import dipolar_md as dm
 from dipolar_md.analysis.timeseries import Estimate
 from dipolar_md.errors import InputError, RunDirectoryError
 from dipolar_md.parameters import parameter_file, parameter_names, read_toml
 from dipolar_md.simulation.assembly import locked
-from dipolar_md.study import execution
+from dipolar_md.study import workers
 from dipolar_md.study.project import open_project, prepare
 from dipolar_md.study.stopping import Watch
 from dipolar_md.study.study_file import Stopping
 from dipolar_md.study.table import over_replicas, seed_systems, threshold_dipole
-
-SETTINGS = {
-    "n_clusters": 64,
-    "cutoff_nm": 4.0,
-    "chunk_steps": 50,
-    "frame_interval_ns": 0.04,
-    "stages.solution.time_ns": 0.4,
-    "stages.solution.concentration_mM": 60.0,
-    "stages.solution.relative_permittivity": 1.0,
-    "stages.solution.skin_nm": 1.0,
-}
-STEPS = list(range(0, 501, 50))  # of the frames of a job
 
 
 @pytest.fixture(scope="session")
@@ -73,23 +62,6 @@ def ran(toy_study, tmp_path_factory):
 def stamps(out):
     found = [*Path(out).glob("workspace/*/run/*"), *Path(out).glob("workspace/*/*.json")]
     return {path: path.stat().st_mtime_ns for path in found}
-
-
-def write(study, path):
-    data = study.model_dump(exclude_none=True)
-    path.write_bytes(tomli_w.dumps(data).encode())
-    return path
-
-
-def steps_of(out):
-    """Steps of the frames of every job."""
-    return [
-        [int(frame.step) for frame in dm.Run(path).trajectory]
-        for path in sorted(Path(out).glob("workspace/*/run"))
-    ]
-
-
-# --- The file -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", parameter_names("studies"))
@@ -284,14 +256,14 @@ def test_a_job_that_another_process_holds_is_left_to_it(toy_study, tmp_path):
         status = dm.run_study(study, tmp_path / "out", workers=1)
         assert status.states == {held.id: "running", other.id: "done"}
         # the same where it was taken after this study looked
-        assert execution._do([held], study, None, "cpu", 1) == "running"
+        assert workers._do([held], study, None, "cpu", 1) == "running"
         assert not (Path(held.path) / "run").exists()
         assert not held.document()
     assert dm.study_status(study, tmp_path / "out").states[held.id] == "waiting"
 
 
 def test_a_job_that_keeps_losing_its_worker_is_left(toy_study, tmp_path, monkeypatch):
-    monkeypatch.setattr(execution, "MOST_DEATHS", 1)
+    monkeypatch.setattr(workers, "MOST_DEATHS", 1)
 
     def kill(part, states):
         if states["running"]:

@@ -10,29 +10,14 @@ from multiprocessing import active_children
 from pathlib import Path
 
 import pytest
-from test_study import SETTINGS, write
+from study.toy_studies import toy, write
 
 import dipolar_md as dm
 from dipolar_md.engines.protocol import Finding
 from dipolar_md.errors import EngineMissingError, InputError, RunDirectoryError
 from dipolar_md.simulation.assembly import locked
-from dipolar_md.study import execution, resources
+from dipolar_md.study import devices, workers
 from dipolar_md.study.devices import divide, environment_of, visible_gpus
-
-
-def toy(dipoles, **settings):
-    """A study of half a second per job."""
-    changed = SETTINGS | settings
-    return dm.Study.model_validate(
-        {
-            "name": "toy",
-            "title": "A toy",
-            "recipe": "r-au-cu-dichloromethane",
-            "settings": changed,
-            "sources": dict.fromkeys(changed, "a toy"),
-            "axes": {"dipole_D": {"values": dipoles, "source": "a toy"}},
-        }
-    )
 
 
 @pytest.fixture
@@ -45,9 +30,9 @@ def machine(monkeypatch):
     """A machine with so many cores, these GPUs, and a HOOMD-blue that can use them or not."""
 
     def make(cores=8, gpus=None, usable=True):
-        monkeypatch.setattr(resources.os, "sched_getaffinity", lambda _: range(cores))
+        monkeypatch.setattr(devices.os, "sched_getaffinity", lambda _: range(cores))
         monkeypatch.setattr(
-            resources,
+            devices,
             "inspect_engine",
             lambda *_: Finding("hoomd", usable, "5.0", "gpu", "too old"),
         )
@@ -124,7 +109,7 @@ def test_the_environment_is_put_back(monkeypatch):
 
 
 def test_workers_see_one_gpu_each_and_use_it(study, tmp_path, monkeypatch):
-    monkeypatch.setattr(execution, "divide", lambda *_: ["4", "7"])
+    monkeypatch.setattr(workers, "divide", lambda *_: ["4", "7"])
     seen = set()
 
     def look(part, states):
