@@ -606,7 +606,7 @@ def test_polarisation_beyond_its_range_is_refused(alpha, distance):
 def solved(places, dipoles, alphas):
     """Energies of point dipoles with point polarisabilities, by the oracle's loops."""
     permanent = [(i, x, 0.0, mu) for i, (x, mu) in enumerate(zip(places, dipoles, strict=True))]
-    polarisable = [(i, x, a) for i, (x, a) in enumerate(zip(places, alphas, strict=True))]
+    polarisable = [(i, x, a, 0.0) for i, (x, a) in enumerate(zip(places, alphas, strict=True))]
     return sum(induced_dipoles.solve(permanent, polarisable)[:2])
 
 

@@ -13,7 +13,7 @@ from dipolar_md.model.interactions import Interactions
 from dipolar_md.model.system import System
 
 Floats = NDArray[np.float64]
-EngineName = Literal["auto", "hoomd", "lammps"]
+EngineName = Literal["auto", "hoomd", "lammps", "direct"]
 DeviceName = Literal["auto", "cpu", "gpu"]
 
 

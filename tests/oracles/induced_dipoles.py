@@ -22,10 +22,11 @@ def thole(step, alpha_a, alpha_b, width):
     return 1 - np.exp(-v), 1 - (1 + v) * np.exp(-v)
 
 
-def solve(permanent, polarisable, width=None, field=(0.0, 0.0, 0.0), constant=COULOMB):
+def solve(permanent, polarisable, field=(0.0, 0.0, 0.0), constant=COULOMB):
     """Return permanent energy, induction energy and induced dipoles (e nm).
 
-    permanent: (cluster, place, charge, dipole); polarisable: (cluster, place, alpha in nm³);
+    permanent: (cluster, place, charge, dipole); polarisable: (cluster, place, alpha in nm³,
+    Thole's width or 0);
     field in kJ/mol/nm per e, acting on everything; constant: Coulomb's, over the permittivity.
     """
     permanent_energy = 0.0
@@ -40,7 +41,7 @@ def solve(permanent, polarisable, width=None, field=(0.0, 0.0, 0.0), constant=CO
             permanent_energy += constant * pair
     n = len(polarisable)
     fields, matrix = np.zeros(3 * n), np.zeros((3 * n, 3 * n))
-    for i, (one, x, alpha) in enumerate(polarisable):
+    for i, (one, x, alpha, width) in enumerate(polarisable):
         at = slice(3 * i, 3 * i + 3)
         matrix[at, at] = COULOMB / alpha * np.eye(3)
         fields[at] += field
@@ -49,10 +50,11 @@ def solve(permanent, polarisable, width=None, field=(0.0, 0.0, 0.0), constant=CO
                 step = np.asarray(x) - y
                 r = np.sqrt(step @ step)
                 fields[at] += constant * (q * step / r**3 - tensor(step) @ mu)
-        for j, (other, y, beta) in enumerate(polarisable):
+        for j, (other, y, beta, wide) in enumerate(polarisable):
             if other != one:
                 step = np.asarray(y) - x
-                damping = thole(step, alpha, beta, width) if width else (1.0, 1.0)
+                damped = width and wide
+                damping = thole(step, alpha, beta, width) if damped else (1.0, 1.0)
                 matrix[at, 3 * j : 3 * j + 3] = constant * tensor(step, damping)
     induced = np.linalg.solve(matrix, fields)
     return permanent_energy, -0.5 * induced @ fields, induced.reshape(n, 3)
