@@ -578,6 +578,130 @@ def polarised_lattice_energy(
     return -2 * math.pi / 3 * density * scale / (1 - share)
 
 
+def polarised_pair_minimum(
+    sigma_nm: float, epsilon_kJ_mol: float, energy_scale: float, polarisability_nm3: float
+) -> tuple[float, float]:
+    """Return the minimum of WCA plus the energy of two polarisable dipoles head to tail.
+
+    d/dr [w − 2A/(r³ − 2α)] = 0, the outermost solution
+
+    Args:
+        sigma_nm: σ of the WCA term, in nm, positive.
+        epsilon_kJ_mol: ε of the WCA term, in kJ/mol, positive.
+        energy_scale: A in kJ/mol nm³, not negative.
+        polarisability_nm3: polarisability volume α of both, in nm³, not negative.
+
+    Returns:
+        Distance in nm and energy in kJ/mol, `pair_minimum` at α = 0.
+
+    Raises:
+        InputError: an argument out of range, or no minimum: the pair falls into its polarisation
+            catastrophe at r³ = 2α.
+
+    For single numbers. Source: derived here.
+    """
+    from scipy.optimize import brentq
+
+    (alpha,) = _not_negative(polarisability_nm3=polarisability_nm3)
+    found = pair_minimum(sigma_nm, epsilon_kJ_mol, energy_scale)
+    bare = float(found[0])
+    if not alpha or not energy_scale:
+        return bare, float(found[1])
+
+    def force(r: float) -> float:
+        pull = 6 * energy_scale * r**2 / (r**3 - 2 * alpha) ** 2
+        return float(wca_force(r, sigma_nm, epsilon_kJ_mol) - pull)
+
+    # The outermost minimum: walk inwards from the bare one, where the pull wins.
+    steps = np.linspace(bare, float(np.cbrt(2 * alpha)) * 1.001, 400)
+    pushed = next((k for k, r in enumerate(steps) if force(r) > 0), None)
+    if bare**3 <= 2 * alpha or pushed is None:
+        raise InputError(
+            f"theory: no pair minimum: two polarisabilities of {alpha:.4g} nm³ pull each other "
+            f"into the polarisation catastrophe at {np.cbrt(2 * alpha):.4g} nm. Is "
+            "`polarisability_nm3` a volume in nm³ (1 Å³ = 0.001 nm³)?"
+        )
+    r = float(brentq(force, steps[pushed], steps[max(pushed - 1, 0)])) if pushed else bare
+    energy = wca_energy(r, sigma_nm, epsilon_kJ_mol) - 2 * energy_scale / (r**3 - 2 * alpha)
+    return r, float(energy)
+
+
+def polarised_second_virial(
+    sigma_nm: float,
+    epsilon_kJ_mol: float,
+    energy_scale: float,
+    temperature_K: float,
+    polarisability_nm3: float,
+) -> float:
+    """Return the second virial coefficient of WCA spheres with a polarisable point dipole.
+
+    B₂ = 2π ∫₀^∞ dr r² [1 − e^(−w/kT) ⟨e^(−U/kT)⟩ / √((1 − 4x²)(1 − x²)²)], x = α/r³
+
+    U is the self-consistent energy (`polarised_dipole_pair_energy`); the root is what the thermal
+    fluctuations of classical induced dipoles add, the zero-frequency van der Waals attraction.
+
+    Args:
+        sigma_nm: σ of the WCA term, in nm, positive.
+        epsilon_kJ_mol: ε of the WCA term, in kJ/mol, positive.
+        energy_scale: A in kJ/mol nm³, not negative.
+        temperature_K: temperature in K, positive.
+        polarisability_nm3: polarisability volume α of both, in nm³, not negative.
+
+    Returns:
+        B₂ in nm³.
+
+    Raises:
+        InputError: as `polarised_pair_minimum`, or a minimum deeper than 500 kT.
+
+    For single numbers. Valid where the repulsion hides the catastrophe at r³ = 2α.
+    Source: derived here.
+    """
+    kT = float(units.thermal_energy(temperature_K))
+    depth = -polarised_pair_minimum(sigma_nm, epsilon_kJ_mol, energy_scale, polarisability_nm3)[1]
+    if depth > _MAX_EXPONENT * kT:
+        raise InputError(
+            f"theory: the pair minimum must be no deeper than {_MAX_EXPONENT:g} kT; found "
+            f"{depth / kT:.6g} kT. Lower `energy_scale` or `polarisability_nm3`."
+        )
+    cutoff = 2 ** (1 / 6) * sigma_nm
+    u, weights = _gauss_legendre(256)
+    r = cutoff * u
+    hidden = r**3 <= max(2.2 * polarisability_nm3, (sigma_nm / 2) ** 3)  # under the repulsion
+    exponent = np.full(len(r), -np.inf)
+    seen = r[~hidden]
+    exponent[~hidden] = _log_polarised_average(seen, energy_scale / kT, polarisability_nm3)
+    exponent[~hidden] -= wca_energy(seen, sigma_nm, epsilon_kJ_mol) / kT
+    inner = weights @ (r**2 * (1 - np.exp(exponent)))
+    t, weights = _gauss_legendre(64)  # t = (cutoff/r)³
+    outer = -np.expm1(
+        _log_polarised_average(cutoff / np.cbrt(t), energy_scale / kT, polarisability_nm3)
+    )
+    return float(2 * math.pi * (cutoff * inner + cutoff**3 / 3 * (weights @ (outer / t**2))))
+
+
+def _log_polarised_average(
+    distance: NDArray[np.float64], scale_kT: float, alpha: float
+) -> NDArray[np.float64]:
+    """Return ln of the Boltzmann factor of two polarisable dipoles averaged over orientations."""
+    from scipy.special import ive
+
+    c, weights = _gauss_legendre(32)
+    both, weight = np.concatenate([-c, c]), np.concatenate([weights, weights]) / 2
+    c1, c2 = c[:, None], both
+    squares = c1**2 + c2**2
+    across = np.sqrt((1 - c1**2) * (1 - c2**2))
+    r3 = distance[:, None, None] ** 3
+    x, strength = alpha / r3, scale_kT / r3
+    along = 2 * strength * (c1 * c2 + x * squares) / (1 - 4 * x**2)
+    side = strength / (1 - x**2)
+    exponent = along + side * x * (2 - squares) / 2 + side * across
+    most = exponent.max(axis=(1, 2), keepdims=True)
+    mean = np.exp(exponent - most) * ive(0, side * across)
+    free = np.log(mean @ weight @ weights) + most[:, 0, 0]
+    x = x[:, 0, 0]
+    return np.asarray(free - np.log1p(-4 * x**2) / 2 - np.log1p(-(x**2)))
+
+
 def critical_polarisability(distance_nm: ArrayLike) -> FloatOrArray:
     """Return the polarisability at which a long straight chain polarises itself without end.
 
@@ -809,6 +933,49 @@ def bonding_volume(
     pair = without - second_virial(sigma_nm, epsilon_kJ_mol, energy_scale, temperature_K)
     # A vanishing coupling may leave the difference a rounding error below zero.
     return np.maximum(pair, 0.0) * np.exp(2 * (zeta(3.0) - 1) * coupling)
+
+
+def polarised_bonding_volume(
+    sigma_nm: float,
+    epsilon_kJ_mol: float,
+    energy_scale: float,
+    temperature_K: float,
+    polarisability_nm3: float,
+    chain_gain: float | None = None,
+) -> float:
+    """Return the association constant of one bond inside a long chain of polarisable dipoles.
+
+    K = [B₂(0) − B₂(λ, α)] e^{2ζ(3) g_∞ λ − 2 g₂ λ}, with the gains g₂ = 1/(1 − 2α/r³) of a pair and
+    g_∞ = 1/(1 − 4ζ(3)α/r³) of a chain at the minimum r of the pair energy
+
+    Args:
+        sigma_nm: σ of the WCA term, in nm, positive.
+        epsilon_kJ_mol: ε of the WCA term, in kJ/mol, positive.
+        energy_scale: A in kJ/mol nm³, not negative.
+        temperature_K: temperature in K, positive.
+        polarisability_nm3: polarisability volume α of both, in nm³, not negative.
+        chain_gain: g_∞ of another placement of the polarisability; None for points at the centres.
+
+    Returns:
+        K in nm³, not negative; `bonding_volume` at α = 0.
+
+    Raises:
+        InputError: as `polarised_second_virial` and `polarisation_gain`.
+
+    For single numbers. Valid as `bonding_volume`; chains are taken to keep the pair's distance.
+    """
+    from scipy.special import zeta
+
+    alpha = polarisability_nm3
+    r, _ = polarised_pair_minimum(sigma_nm, epsilon_kJ_mol, energy_scale, alpha)
+    coupling = float(dipolar_coupling(energy_scale, r, temperature_K))
+    gain = float(polarisation_gain(alpha, r)) if chain_gain is None else chain_gain
+    without = second_virial(sigma_nm, epsilon_kJ_mol, 0.0, temperature_K)
+    pair = without - polarised_second_virial(
+        sigma_nm, epsilon_kJ_mol, energy_scale, temperature_K, alpha
+    )
+    exponent = 2 * coupling * (float(zeta(3.0)) * gain - 1 / (1 - 2 * alpha / r**3))
+    return float(max(pair, 0.0) * math.exp(min(exponent, _MAX_EXPONENT)))
 
 
 def association_mean_length(

@@ -699,3 +699,70 @@ def test_tholes_factors_belong_to_one_smeared_charge():
     step = np.array([0.3, -0.5, 0.7])
     found = induced_dipoles.thole(step, 0.13, 0.17, 0.39)
     assert found == pytest.approx(theory.thole_damping(np.linalg.norm(step), 0.13, 0.17)[:2])
+
+
+def brute_second_virial(sigma, epsilon, dipole, alpha):
+    """B₂ by the Gaussian integral over both induced dipoles, orientation by orientation."""
+    nodes, weights = np.polynomial.legendre.leggauss(16)
+    phi = np.linspace(0, 2 * np.pi, 16, endpoint=False)
+    c1, c2, f = np.meshgrid(nodes, nodes, phi, indexing="ij")
+    weight = (weights[:, None, None] * weights[:, None] * np.ones(16) / 64).ravel()
+    a = np.stack([np.sqrt(1 - c1**2), 0 * c1, c1], axis=-1).reshape(-1, 3)
+    b = np.stack([np.sqrt(1 - c2**2) * np.cos(f), np.sqrt(1 - c2**2) * np.sin(f), c2], axis=-1)
+    b = b.reshape(-1, 3)
+
+    def mean_factor(r):
+        tensor = KE / r**3 * np.diag([1.0, 1.0, -2.0])
+        quadratic = np.block([[KE / alpha * np.eye(3), tensor], [tensor, KE / alpha * np.eye(3)]])
+        free = np.linalg.det(quadratic * alpha / KE) ** -0.5
+        drive = -dipole * np.concatenate([b @ tensor, a @ tensor], axis=1)
+        energy = dipole**2 * np.einsum("ni,ij,nj->n", a, tensor, b)
+        energy -= 0.5 * np.einsum("ni,ij,nj->n", drive, np.linalg.inv(quadratic), drive)
+        return free * (weight @ np.exp(-energy / KT))
+
+    def integrand(r):
+        wall = float(theory.wca_energy(r, sigma, epsilon))
+        return r**2 * (1 - math.exp(-wall / KT) * mean_factor(r))
+
+    cut = 2 ** (1 / 6) * sigma
+    inside = quad(integrand, 0.6 * sigma, cut, epsabs=1e-10)[0] + (0.6 * sigma) ** 3 / 3
+    outside = quad(integrand, cut, 40 * sigma, epsabs=1e-10, limit=200)[0]
+    return 2 * math.pi * (inside + outside)
+
+
+def test_polarised_second_virial_is_the_gaussian_integral():
+    sigma, dipole, alpha = 1.8, 0.45, 0.3
+    scale = theory.dipole_energy_scale(dipole)
+    found = theory.polarised_second_virial(sigma, KT, scale, T, alpha)
+    # The tail beyond 40 σ falls as r⁻³ of the integral.
+    assert found == pytest.approx(brute_second_virial(sigma, KT, dipole, alpha), rel=1e-4)
+    bare = theory.second_virial(sigma, KT, scale, T)
+    assert found < bare
+    assert theory.polarised_second_virial(sigma, KT, scale, T, 0.0) == pytest.approx(bare, rel=1e-9)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.1, 0.33])
+def test_polarised_pair_minimum_is_one(alpha):
+    sigma, scale = 1.89, theory.dipole_energy_scale(R_AU_CU)
+
+    def energy(r):
+        return float(theory.wca_energy(r, sigma, KT)) - 2 * scale / (r**3 - 2 * alpha)
+
+    r, depth = theory.polarised_pair_minimum(sigma, KT, scale, alpha)
+    assert depth == pytest.approx(energy(r), rel=1e-12)
+    assert min(energy(r - 1e-3), energy(r + 1e-3)) > depth
+    assert r <= theory.pair_minimum(sigma, KT, scale)[0]
+    assert theory.polarised_pair_minimum(sigma, KT, 0.0, alpha)[1] == 0.0
+
+
+def test_polarised_bonds_are_stronger():
+    sigma, scale = 1.89, theory.dipole_energy_scale(R_AU_CU)
+    bonds = [theory.polarised_bonding_volume(sigma, KT, scale, T, a) for a in (0.0, 0.2, 0.33)]
+    assert bonds[0] == pytest.approx(theory.bonding_volume(sigma, KT, scale, T), rel=1e-9)
+    assert bonds[0] < bonds[1] < bonds[2]
+    stiffer = theory.polarised_bonding_volume(sigma, KT, scale, T, 0.2, chain_gain=1.4)
+    assert stiffer > bonds[1]
+    with pytest.raises(InputError, match="no pair minimum"):
+        theory.polarised_pair_minimum(sigma, KT, scale, 3.0)
+    with pytest.raises(InputError, match="no deeper than 500 kT"):
+        theory.polarised_second_virial(sigma, KT, 30 * scale, T, 0.3)

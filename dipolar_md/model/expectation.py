@@ -12,6 +12,7 @@ from dipolar_md.chemistry.sizes import contact_estimates
 from dipolar_md.errors import InputError
 from dipolar_md.model.body import Body, coarse_grain
 from dipolar_md.model.contacts import torsional_barrier
+from dipolar_md.model.polarisation import chain_gain, pair_gain
 from dipolar_md.parameters import parameter_names
 from dipolar_md.units import DEBYE, MILLIMOLAR, REFERENCE_TEMPERATURE_K, thermal_energy
 
@@ -31,11 +32,18 @@ def expected_mean_length(
 
     A rough guide (`theory.bonding_volume`): linear chains without rings, branches or interaction.
     NaN where pairs bind by more than 200 kT, beyond the range of the theory's numbers.
+
+    Raises:
+        InputError: a polarisation catastrophe.
     """
     pair = _pair(body, relative_permittivity, temperature_K)
     if pair is None:
         return math.nan
-    bonding = theory.bonding_volume(*pair)
+    if body.polarisability_nm3:
+        bond = _polarised_bond(body, relative_permittivity, pair)
+        bonding = theory.polarised_bonding_volume(*pair, bond.polarisability_nm3, bond.chain_gain)
+    else:
+        bonding = theory.bonding_volume(*pair)
     return float(theory.association_mean_length(concentration_mM * MILLIMOLAR, bonding))
 
 
@@ -57,6 +65,32 @@ def _pair(
     if depth > 200 * thermal_energy(temperature_K):
         return None
     return site.sigma_nm, site.epsilon_kJ_mol, scale, temperature_K
+
+
+class _Bond(NamedTuple):
+    """A polarised pair at its minimum: distance, polarisability at the centre alike, gains."""
+
+    distance_nm: float
+    polarisability_nm3: float
+    pair_gain: float
+    chain_gain: float
+
+
+def _polarised_bond(
+    body: Body, relative_permittivity: float, pair: tuple[float, float, float, float]
+) -> _Bond:
+    """Return the bond of polarised bodies head to tail.
+
+    Points off the centre count as the polarisability at the centre with the same pair energy.
+    """
+    points = body.polarisable_points.screened(relative_permittivity)
+    sigma, epsilon, scale, _ = pair
+    r, _ = theory.pair_minimum(sigma, epsilon, scale)
+    alpha, before = 0.0, math.inf
+    while abs(r - before) > 1e-9 * r:  # converges in a few rounds: the gain hardly moves with r
+        alpha = r**3 * (1 - 1 / pair_gain(points, float(r))) / 2
+        before, r = r, theory.polarised_pair_minimum(sigma, epsilon, scale, alpha)[0]
+    return _Bond(float(r), alpha, pair_gain(points, r), chain_gain(points, r))
 
 
 def chain_onset_dipole(
@@ -116,6 +150,30 @@ class ContactOutlook(NamedTuple):
     expected_mean_length: float
 
 
+class PolarisedOutlook(NamedTuple):
+    """What induced dipoles would mean in vacuum, at one contact and one placement.
+
+    Attributes:
+        origin: origin of the axial contact.
+        axial_contact_nm: contact for which σ was solved, without induction.
+        placement: `none`, `centre` or `sites`.
+        contact_minimum_nm: minimum of the pair's energy head to tail.
+        pair_gain: factor on the dipolar energy of the pair there.
+        chain_gain: factor on that of a long chain at the same distance.
+        coupling: λ at the minimum times the chain's gain.
+        expected_mean_length: clusters per chain, from ideal association.
+    """
+
+    origin: str
+    axial_contact_nm: float
+    placement: str
+    contact_minimum_nm: float
+    pair_gain: float
+    chain_gain: float
+    coupling: float
+    expected_mean_length: float
+
+
 class Outlook(NamedTuple):
     """What theory says of a cluster at 298.15 K.
 
@@ -133,6 +191,8 @@ class Outlook(NamedTuple):
         polarisation_gain: factor by which mutual polarisation strengthens a long chain at contact,
             in vacuum; None without a polarisability.
         torsional_barrier_kT: barrier to turning a janus body on top of another; None without rings.
+        polarised: one per placement of the polarisability and contact (the file's, the
+            alternative); empty without a polarisability. Gains are infinite in a catastrophe.
     """
 
     cluster: Cluster
@@ -146,6 +206,7 @@ class Outlook(NamedTuple):
     contacts: tuple[ContactOutlook, ...]
     polarisation_gain: float | None
     torsional_barrier_kT: float | None
+    polarised: tuple[PolarisedOutlook, ...]
 
 
 class PhaseEstimate(NamedTuple):
@@ -243,6 +304,63 @@ def describe(
         contacts=tuple(contacts),
         torsional_barrier_kT=_torsional_barrier_kT(cluster),
         polarisation_gain=float(theory.polarisation_gain(alpha.value, contact)) if alpha else None,
+        polarised=polarised_outlooks(cluster, concentration_mM),
+    )
+
+
+def polarised_outlooks(
+    cluster: Cluster, concentration_mM: float, polarisability_nm3: float | None = None
+) -> tuple[PolarisedOutlook, ...]:
+    """Return what induced dipoles would mean in vacuum, for both contacts and both placements.
+
+    Args:
+        cluster: the cluster.
+        concentration_mM: for the expected mean chain lengths.
+        polarisability_nm3: another polarisability than the cluster's.
+    """
+    if polarisability_nm3 is None and cluster.polarisability_nm3 is None:
+        return ()
+    rows = []
+    estimates = contact_estimates(cluster)
+    for origin in ("file", "alternative"):
+        for placement in ("none", "centre", "sites") if origin in estimates else ():
+            if placement == "sites" and cluster.janus is None:
+                continue
+            body = coarse_grain(
+                cluster,
+                axial_contact_nm=estimates[origin],
+                polarisation=placement,
+                polarisability_nm3=None if placement == "none" else polarisability_nm3,
+            )
+            try:
+                row = _polarised_outlook(origin, placement, body, concentration_mM)
+            except InputError:  # bodies that fall into each other have no bond to tell of
+                contact = body.axial_contact_nm
+                row = PolarisedOutlook(
+                    *(origin, contact, placement, math.nan, math.inf, math.inf, math.inf, math.nan)
+                )
+            rows.append(row)
+    return tuple(rows)
+
+
+def _polarised_outlook(
+    origin: str, placement: str, body: Body, concentration_mM: float
+) -> PolarisedOutlook:
+    temperature = REFERENCE_TEMPERATURE_K
+    site = body.sites[0]
+    scale = theory.dipole_energy_scale(body.dipole_magnitude_e_nm)
+    pair = (site.sigma_nm, site.epsilon_kJ_mol, float(scale), temperature)
+    bond = _polarised_bond(body, 1.0, pair)
+    coupling = float(theory.dipolar_coupling(scale, bond.distance_nm, temperature))
+    return PolarisedOutlook(
+        origin,
+        body.axial_contact_nm,
+        placement,
+        bond.distance_nm,
+        bond.pair_gain,
+        bond.chain_gain,
+        coupling * bond.chain_gain,
+        expected_mean_length(body, 1.0, temperature, concentration_mM),
     )
 
 
