@@ -19,6 +19,10 @@ CAPABILITIES: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "site charges, truncated": {"hoomd": "", "lammps": ""},
         "site charges, Ewald": {"hoomd": "yes", "lammps": "yes"},
         "point dipoles beside site charges": {"hoomd": "", "lammps": ""},
+        "polarisability at the centre, with site charges, Ewald": {"hoomd": "yes", "lammps": "yes"},
+        "polarisability at the centre, otherwise": {"hoomd": "", "lammps": ""},
+        "polarisability on several sites": {"hoomd": "", "lammps": ""},
+        "uniform electric field on induced dipoles": {"hoomd": "", "lammps": "yes"},
         "Langevin dynamics": {"hoomd": "yes", "lammps": "yes"},
         "Brownian dynamics": {"hoomd": "yes", "lammps": ""},
         "constant energy": {"hoomd": "yes", "lammps": "yes"},
@@ -64,8 +68,17 @@ def features(system: System, interactions: Interactions, stage: Stage | None = N
     if system.thickness_nm is not None:
         needed.append(f"film between walls, {'Ewald' if long_range else 'truncated'}")
     ends = (stage.start, stage.end) if stage else ()
-    if any(interactions.field_V_nm) or any(any(end.field_V_nm) for end in ends):
+    field = any(interactions.field_V_nm) or any(any(end.field_V_nm) for end in ends)
+    if field:
         needed.append("uniform electric field")
+    polarisable = [body for body in system.bodies if body.polarisability_nm3]
+    if polarisable:
+        sites = any(body.polarisable_points.damped for body in polarisable)
+        springs = long_range and all(body.has_charges for body in system.bodies)
+        how = "at the centre, with site charges, Ewald" if springs else "at the centre, otherwise"
+        needed.append(f"polarisability {'on several sites' if sites else how}")
+        if field:
+            needed.append("uniform electric field on induced dipoles")
     if system.box[3:].any():
         needed.append("tilted boxes")
     if stage:
@@ -90,7 +103,12 @@ def refusal(
             continue
         others = [name for name, text in can.items() if name != engine and text]
         hint = f"engine '{others[0]}' can" if others else "no engine can"
-        if feature.startswith("site charges"):
+        if feature.startswith("polarisability"):
+            hint = (
+                "engine 'direct' evaluates it; molecular dynamics needs polarisation = 'centre', "
+                "dipole = 'charges' and electrostatics = 'ewald'"
+            )
+        elif feature.startswith("site charges"):
             hint = "use electrostatics = 'ewald', or dipole = 'point'"
         if can[engine]:
             hint = "use dipole = 'charges'"

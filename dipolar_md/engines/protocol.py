@@ -90,10 +90,13 @@ class Settings:
     Attributes:
         skins_nm: neighbour-list buffers.
         ewald: real-space cutoff, mesh, order, and the measured errors of force and torque.
+        springs: charges and masses of induced dipoles on springs, and the mean temperature of their
+            relative motion.
     """
 
     skins_nm: dict[str, float] = field(default_factory=dict)
     ewald: dict[str, dict[str, Any]] = field(default_factory=dict)
+    springs: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 class Engine(Protocol):
