@@ -13,6 +13,7 @@ Source: after G. Lamoureux, B. Roux, J. Chem. Phys. 119, 3025 (2003),
 https://doi.org/10.1063/1.1589749, who hang one charge on each centre.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -20,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dipolar_md.engines.direct import induced_dipoles
-from dipolar_md.engines.protocol import Settings
+from dipolar_md.engines.ewald import Mesh, plan
+from dipolar_md.engines.protocol import Evaluation, Settings
 from dipolar_md.engines.stage import Stage
 from dipolar_md.model.body import Body
 from dipolar_md.model.interactions import Interactions
@@ -131,6 +133,39 @@ def make_springs(
     stiffness = np.zeros(len(bodies))
     np.divide(2 * KE * charges**2, alphas, out=stiffness, where=alphas > 0)
     return Springs(charges, stiffness, masses)
+
+
+SpringEvaluation = Callable[[System, Interactions, Mesh | None, Springs | None], Evaluation]
+"""An engine's evaluation of a system with given springs, displaced by its induced dipoles."""
+
+
+def evaluate_with_springs(
+    evaluate: SpringEvaluation,
+    system: System,
+    interactions: Interactions,
+    mesh: Mesh | None = None,
+    charge_e: float | None = None,
+) -> Evaluation:
+    """Return an engine's evaluation, induced dipoles on springs, induction apart.
+
+    Args:
+        evaluate: an engine's evaluation.
+        system: the configuration; its induced dipoles, or self-consistent ones, displace springs.
+        interactions: what acts.
+        mesh: of an Ewald sum; None chooses one.
+        charge_e: charge on the springs; None takes the default.
+    """
+    springs = make_springs(system.bodies, charge_e=charge_e)
+    if springs:
+        system = with_induced_dipoles(system, interactions)
+    if interactions.electrostatics == "ewald" and mesh is None:
+        mesh, _ = plan(system, interactions, lambda s, m: evaluate(s, interactions, m, springs))
+    found = evaluate(system, interactions, mesh, springs)
+    if not springs:
+        return found
+    permanent = evaluate(without_polarisation(system), interactions, mesh, None)
+    split = split_induction(found.energies, permanent.energies["electrostatic"])
+    return replace(found, energies=split)
 
 
 def with_induced_dipoles(system: System, interactions: Interactions) -> System:

@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -22,12 +22,12 @@ from dipolar_md.engines.lammps.ranks import run_on_ranks
 from dipolar_md.engines.protocol import Evaluation, Finding, Observer, Report, Settings, gathered
 from dipolar_md.engines.springs import (
     Springs,
+    evaluate_with_springs,
     make_springs,
     note_temperature,
     split_induction,
     spring_seed,
     typically_induced,
-    with_induced_dipoles,
     without_polarisation,
 )
 from dipolar_md.engines.stage import Stage, advice, blow_up_reason, compressed
@@ -124,19 +124,7 @@ class LammpsEngine:
             spring_charge_e: charge on the springs; None takes the default.
         """
         check_system(system, interactions, self.name)
-        springs = make_springs(system.bodies, charge_e=spring_charge_e)
-        if springs:
-            system = with_induced_dipoles(system, interactions)
-        if interactions.electrostatics == "ewald" and mesh is None:
-            mesh, _ = plan(
-                system, interactions, lambda s, m: self._evaluate(s, interactions, m, springs)
-            )
-        found = self._evaluate(system, interactions, mesh, springs)
-        if not springs:
-            return found
-        permanent = self._evaluate(without_polarisation(system), interactions, mesh, None)
-        split = split_induction(found.energies, permanent.energies["electrostatic"])
-        return replace(found, energies=split)
+        return evaluate_with_springs(self._evaluate, system, interactions, mesh, spring_charge_e)
 
     def _evaluate(
         self,
