@@ -5,7 +5,7 @@ The only module that imports hoomd. Steric terms are `md.pair.LJ` cut and shifte
 √(e²/4πε₀ε_r)) PPPM. HOOMD's dipole formula counts charges too, so a system has one or the other. A
 uniform field acts on the whole dipole at the centre (`external.field.Magnetic`, whose energy is
 -μ·B). Walls are Lennard-Jones planes cut and shifted at their minimum. Induced dipoles are free
-particles on springs, after the centres (`hoomd_springs.py`).
+particles on springs, after the centres (`hoomd_state.py`).
 """
 
 import os
@@ -20,7 +20,7 @@ import rowan
 
 from dipolar_md.engines.capabilities import check_stage, check_system
 from dipolar_md.engines.ewald import Mesh, plan, record, trial_steps
-from dipolar_md.engines.hoomd_springs import SPRING, bind, hang, taken_down
+from dipolar_md.engines.hoomd_state import SPRING, bind, filled, taken_down
 from dipolar_md.engines.protocol import (
     Evaluation,
     Finding,
@@ -154,12 +154,12 @@ class HoomdEngine:
                 if "too small" in str(error):
                     raise
                 raise BlowUpError(advice(stage, done, str(error).strip())) from error
-            energies = self._energies(model, here, interactions, stage, done)
+            energies, moving = self._energies(model, here, interactions, stage, done)
             trouble = blow_up_reason(energies, len(system), thermal_energy(now.temperature_K))
             if trouble:
                 raise BlowUpError(advice(stage, done, trouble))
             read = partial(model.read, here)
-            if observer(Report(stage, done, now, energies, read)):
+            if observer(Report(stage, done, now, energies, read, moving)):
                 break
         return model.read(here)
 
@@ -186,17 +186,19 @@ class HoomdEngine:
 
     def _energies(
         self, model: "_Model", template: System, interactions: Interactions, stage: Stage, step: int
-    ) -> dict[str, float]:
-        """Return a model's energies, induction apart; note the temperature of its springs."""
-        energies = model.energies()
-        if not model.springs:
-            return energies
-        note_temperature(self.settings, stage, model.springs, model.spring_temperature_K())
+    ) -> tuple[dict[str, float], float]:
+        """Return a model's energies, induction apart, and its springs' kinetic energy."""
+        energies, springs = model.energies(), model.springs
+        if not springs:
+            return energies, 0.0
+        velocities = model.spring_velocities()
+        note_temperature(self.settings, stage, springs, template, velocities)
         bare = without_polarisation(model.read(template))
         here = stage.environment(step).applied_to(interactions)
         permanent = _Model(self.device, bare, here, 0.0, 0.0, model.mesh)
         permanent.simulation.run(0)
-        return split_induction(energies, permanent.energies()["electrostatic"])
+        split = split_induction(energies, permanent.energies()["electrostatic"])
+        return split, springs.kinetic_energy(template, velocities)
 
     def _planned(self, system: System, interactions: Interactions, stage: Stage) -> Mesh | None:
         """Return the mesh of a stage with an Ewald sum, chosen at its densest state."""
@@ -308,7 +310,7 @@ class _Model:
         names = [*self._names, SPRING] if springs else self._names
         self._centres = self._names[: len(bodies)]
         unit = interactions.coulomb_constant**0.5
-        state = _snapshot(system, names, springs, spring_velocities, unit)
+        state = filled(hoomd.Snapshot(), system, names, springs, spring_velocities, unit)
         self.simulation.create_state_from_snapshot(state)
         self.rigid = self._bodies(bodies, interactions.coulomb_constant)
         exclusions: tuple[str, ...] = ("body",) if self.rigid else ()
@@ -488,37 +490,9 @@ class _Model:
             moved = replace(moved, induced_dipoles=self.springs.induced(moved, places))
         return moved.with_quaternion_momenta(np.array(particles.angmom[:n], dtype=np.float64))
 
-    def spring_temperature_K(self) -> float:
-        """Return the kinetic temperature of the springs' relative motion; 0 without springs."""
-        if not self.springs:
-            return 0.0
+    def spring_velocities(self) -> Floats:
+        """Return the velocities (2S, 3) of the particles on springs, nm/ps."""
         velocities = self.simulation.state.get_snapshot().particles.velocity
         n = len(self.system)
-        hung = slice(n, n + len(self.springs.owners(self.system)))
-        return self.springs.temperature_K(self.system, np.array(velocities[hung], dtype=np.float64))
-
-
-def _snapshot(
-    system: System,
-    names: list[str],
-    springs: Springs | None,
-    spring_velocities: Floats | None,
-    charge_unit: float,
-) -> hoomd.Snapshot:
-    n = len(system)
-    owners = springs.owners(system) if springs else np.zeros(0, np.int64)
-    snapshot = hoomd.Snapshot()
-    particles = snapshot.particles
-    snapshot.configuration.box = system.box
-    particles.N = n + len(owners)
-    particles.types = names
-    particles.typeid[:n] = system.types
-    particles.position[:n] = wrap(system.positions, system.box)
-    particles.orientation[:n] = system.orientations
-    particles.velocity[:n] = system.velocities
-    particles.mass[:n] = system.per_cluster([b.mass_Da for b in system.bodies])
-    particles.moment_inertia[:n] = system.per_cluster([b.inertia_Da_nm2 for b in system.bodies])
-    particles.angmom[:n] = system.quaternion_momenta
-    if springs:
-        hang(snapshot, system, springs, charge_unit, spring_velocities)
-    return snapshot
+        count = 0 if self.springs is None else len(self.springs.owners(self.system))
+        return np.array(velocities[n : n + count], dtype=np.float64)

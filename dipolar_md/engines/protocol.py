@@ -70,6 +70,7 @@ class Report:
         environment: at this moment.
         energies: steric, electrostatic and total potential energy, kJ/mol.
         read: returns the present `System`; call it only when needed.
+        spring_kinetic_energy: kinetic energy of induced dipoles on springs, kJ/mol.
     """
 
     stage: Stage
@@ -77,6 +78,7 @@ class Report:
     environment: Environment
     energies: dict[str, float]
     read: Callable[[], System]
+    spring_kinetic_energy: float = 0.0
 
 
 Observer = Callable[[Report], bool]

@@ -99,6 +99,10 @@ class Springs(NamedTuple):
         reduced = self.masses(system)[::2, None] / 2
         return float((reduced * relative**2).sum()) / (3 * len(relative) * thermal_energy(1.0))
 
+    def kinetic_energy(self, system: System, velocities: Floats) -> float:
+        """Return the kinetic energy of the particles, kJ/mol, from velocities (2S, 3)."""
+        return float((self.masses(system)[:, None] * velocities**2).sum() / 2)
+
     def thermal_velocities(self, system: System, temperature_K: float, seed: int) -> Floats:
         """Return Maxwell–Boltzmann velocities (2S, 3) of the particles, nm/ps."""
         spread = np.sqrt(thermal_energy(temperature_K) / self.masses(system))[:, None]
@@ -208,9 +212,18 @@ def spring_seed(stage: Stage, step: int) -> int:
 
 
 def note_temperature(
-    settings: Settings, stage: Stage, springs: Springs, temperature_K: float
+    settings: Settings, stage: Stage, springs: Springs, system: System, velocities: Floats
 ) -> None:
-    """Record what a stage's springs are, and the mean temperature of their relative motion."""
+    """Record what a stage's springs are, and the mean temperature of their relative motion.
+
+    Args:
+        settings: of the engine.
+        stage: the stage under way.
+        springs: its springs.
+        system: its system.
+        velocities: (2S, 3) of the particles now, nm/ps.
+    """
+    temperature_K = springs.temperature_K(system, velocities)
     noted = settings.springs.setdefault(stage.name, _record(springs, stage) | {"samples": 0})
     count, mean = noted["samples"], noted.get("mean_temperature_K", 0.0)
     noted["samples"] = count + 1

@@ -195,11 +195,11 @@ class LammpsEngine:
                     with _explained(stage, done):
                         lmp.command(f"run {todo} pre {pre} post no")
                     pre = "no"
-                    energies = self._energies(model, stage)
+                    energies, moving = self._energies(model, stage)
                     kT = thermal_energy(now.temperature_K)
                     if trouble := blow_up_reason(energies, len(system), kT):
                         raise BlowUpError(advice(stage, done, trouble))
-                    if observer(Report(stage, done, now, energies, model.read)):
+                    if observer(Report(stage, done, now, energies, model.read, moving)):
                         return model.read()
                     chunk = next(chunks, None)
                     if rebuilds:
@@ -230,17 +230,19 @@ class LammpsEngine:
         model.integrate(stage, step, now)
         return model
 
-    def _energies(self, model: Model, stage: Stage) -> dict[str, float]:
-        """Return a model's energies, induction apart; note the temperature of its springs."""
-        energies = model.energies()
-        if not model.springs:
-            return energies
-        note_temperature(self.settings, stage, model.springs, model.spring_temperature_K())
+    def _energies(self, model: Model, stage: Stage) -> tuple[dict[str, float], float]:
+        """Return a model's energies, induction apart, and its springs' kinetic energy."""
+        energies, springs = model.energies(), model.springs
+        if not springs:
+            return energies, 0.0
+        velocities = model.spring_velocities()
+        note_temperature(self.settings, stage, springs, model.system, velocities)
         bare = without_polarisation(model.read())
         with _instance(self.threads) as lmp:
             permanent = Model(lmp, bare, model.interactions, 0.1, model.mesh)
             lmp.command("run 0 post no")
-            return split_induction(energies, permanent.energies()["electrostatic"])
+            split = split_induction(energies, permanent.energies()["electrostatic"])
+        return split, springs.kinetic_energy(model.system, velocities)
 
     def _planned(self, system: System, interactions: Interactions, stage: Stage) -> Mesh | None:
         """Return the mesh of a stage with an Ewald sum, chosen at its densest state."""

@@ -364,12 +364,9 @@ class Model:
         np.add.at(found, self._owners, found[sites:])
         return found[:sites]
 
-    def spring_temperature_K(self) -> float:
-        """Return the kinetic temperature of the springs' relative motion; 0 without springs."""
-        if not self.springs:
-            return 0.0
-        v = gathered_atoms(self.lmp, "v", self.count, 3)
-        return self.springs.temperature_K(self.system, v[len(self.system.site_owners) :])
+    def spring_velocities(self) -> Floats:
+        """Return the velocities (2S, 3) of the particles on springs, nm/ps."""
+        return gathered_atoms(self.lmp, "v", self.count, 3)[len(self.system.site_owners) :]
 
     def _check_count(self, count: int) -> None:
         """Raise where sites were lost."""

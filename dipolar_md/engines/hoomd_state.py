@@ -1,8 +1,9 @@
-"""Springs in a HOOMD snapshot: two free particles a body, bonded to its centre.
+"""A system as a snapshot of HOOMD's: the centres, and induced dipoles on springs.
 
-They come after the centres and before the constituents of rigid bodies. Bonds without stiffness
-join them to each other and to the charges of their body: what is bonded is excluded from the
-Coulomb terms, for which PPPM corrects its reciprocal part.
+Springs are two free particles a body, bonded to its centre. They come after the centres and before
+the constituents of rigid bodies. Bonds without stiffness join them to each other and to the charges
+of their body: what is bonded is excluded from the Coulomb terms, for which PPPM corrects its
+reciprocal part.
 """
 
 from typing import Any
@@ -16,22 +17,49 @@ SPRING = "spring"
 """Type of the particles."""
 
 
-def hang(
+def filled(
+    snapshot: Any,
+    system: System,
+    names: list[str],
+    springs: Springs | None,
+    spring_velocities: Floats | None,
+    charge_unit: float,
+) -> Any:
+    """Return a snapshot with the centres of a system, and its springs after them.
+
+    Args:
+        snapshot: an empty one.
+        system: the system.
+        names: of the types: kinds of sites, and that of springs last.
+        springs: of the system; None without induced dipoles.
+        spring_velocities: (2S, 3) of the particles on springs, nm/ps; None at rest.
+        charge_unit: HOOMD's charge of e.
+    """
+    n = len(system)
+    particles = snapshot.particles
+    snapshot.configuration.box = system.box
+    particles.N = n + (0 if springs is None else len(springs.owners(system)))
+    particles.types = names
+    particles.typeid[:n] = system.types
+    particles.position[:n] = wrap(system.positions, system.box)
+    particles.orientation[:n] = system.orientations
+    particles.velocity[:n] = system.velocities
+    particles.mass[:n] = system.per_cluster([b.mass_Da for b in system.bodies])
+    particles.moment_inertia[:n] = system.per_cluster([b.inertia_Da_nm2 for b in system.bodies])
+    particles.angmom[:n] = system.quaternion_momenta
+    if springs:
+        _hang(snapshot, system, springs, charge_unit, spring_velocities)
+    return snapshot
+
+
+def _hang(
     snapshot: Any,
     system: System,
     springs: Springs,
     charge_unit: float,
     velocities: Floats | None,
 ) -> None:
-    """Fill in the particles after the centres, displaced by the induced dipoles of the system.
-
-    Args:
-        snapshot: with room for them; their type is the last.
-        system: the system.
-        springs: their charges and masses.
-        charge_unit: HOOMD's charge of e.
-        velocities: (2S, 3) of the particles, nm/ps; None at rest.
-    """
+    """Fill in the particles after the centres, displaced by the system's induced dipoles."""
     n, owners, particles = len(system), springs.owners(system), snapshot.particles
     snapshot.bonds.types = [str(kind) for kind in range(len(springs.stiffness) + 1)]
     places = wrap(system.positions, system.box)[owners] + springs.arms(system)
