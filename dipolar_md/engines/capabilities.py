@@ -23,6 +23,7 @@ CAPABILITIES: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "polarisability at the centre, otherwise": {"hoomd": "", "lammps": ""},
         "polarisability on several sites": {"hoomd": "", "lammps": ""},
         "uniform electric field on induced dipoles": {"hoomd": "", "lammps": "yes"},
+        "Brownian dynamics of induced dipoles": {"hoomd": "", "lammps": ""},
         "Langevin dynamics": {"hoomd": "yes", "lammps": "yes"},
         "Brownian dynamics": {"hoomd": "yes", "lammps": ""},
         "constant energy": {"hoomd": "yes", "lammps": "yes"},
@@ -55,10 +56,11 @@ def capability_table() -> str:
 
 def features(system: System, interactions: Interactions, stage: Stage | None = None) -> list[str]:
     """Return the capabilities that a system, its interactions and a stage need."""
+    needed = _needed_by_induction(system, interactions, stage)
     several = {len(body.sites) > 1 for body in system.bodies}
     charged = {body.has_charges for body in system.bodies}
     long_range = interactions.electrostatics == "ewald"
-    needed = ["bodies of several sites" if True in several else "spheres"]
+    needed.append("bodies of several sites" if True in several else "spheres")
     if len(several) > 1:
         needed.append("spheres and bodies of several sites in one box")
     if len(charged) > 1:
@@ -68,17 +70,8 @@ def features(system: System, interactions: Interactions, stage: Stage | None = N
     if system.thickness_nm is not None:
         needed.append(f"film between walls, {'Ewald' if long_range else 'truncated'}")
     ends = (stage.start, stage.end) if stage else ()
-    field = any(interactions.field_V_nm) or any(any(end.field_V_nm) for end in ends)
-    if field:
+    if any(interactions.field_V_nm) or any(any(end.field_V_nm) for end in ends):
         needed.append("uniform electric field")
-    polarisable = [body for body in system.bodies if body.polarisability_nm3]
-    if polarisable:
-        sites = any(body.polarisable_points.damped for body in polarisable)
-        springs = long_range and all(body.has_charges for body in system.bodies)
-        how = "at the centre, with site charges, Ewald" if springs else "at the centre, otherwise"
-        needed.append(f"polarisability {'on several sites' if sites else how}")
-        if field:
-            needed.append("uniform electric field on induced dipoles")
     if system.box[3:].any():
         needed.append("tilted boxes")
     if stage:
@@ -87,6 +80,26 @@ def features(system: System, interactions: Interactions, stage: Stage | None = N
                 f"no integrator '{stage.integrator}'; use {', '.join(_INTEGRATORS)}"
             )
         needed.append(_INTEGRATORS[stage.integrator])
+    return needed
+
+
+def _needed_by_induction(
+    system: System, interactions: Interactions, stage: Stage | None
+) -> list[str]:
+    """Return the capabilities that induced dipoles need."""
+    polarisable = [body for body in system.bodies if body.polarisability_nm3]
+    if not polarisable:
+        return []
+    sites = any(body.polarisable_points.damped for body in polarisable)
+    charged = all(body.has_charges for body in system.bodies)
+    springs = charged and interactions.electrostatics == "ewald"
+    how = "at the centre, with site charges, Ewald" if springs else "at the centre, otherwise"
+    needed = [f"polarisability {'on several sites' if sites else how}"]
+    ends = (stage.start, stage.end) if stage else ()
+    if any(interactions.field_V_nm) or any(any(end.field_V_nm) for end in ends):
+        needed.append("uniform electric field on induced dipoles")
+    if stage and stage.integrator == "brownian":
+        needed.append("Brownian dynamics of induced dipoles")
     return needed
 
 

@@ -35,6 +35,8 @@ EVALUATION_CHARGE_E = 8.0
 PHASE_PER_STEP = 0.2
 """ω Δt of the springs' fastest motion: leapfrog integration is off by (ω Δt)²/4 = 1 %."""
 
+_APART_NM = 1e-7
+
 LARGEST_CHARGE_E = 30.0
 """Beyond it the mesh of an Ewald sum would have to resolve the charges against each other."""
 
@@ -75,10 +77,15 @@ class Springs(NamedTuple):
 
     def arms(self, system: System) -> Floats:
         """Return where the particles (2S, 3) stand from their centres, nm."""
-        owners = self.owners(system)
+        owners, charges = self.owners(system), self.charges(system)
         if system.induced_dipoles is None:
-            return np.zeros((len(owners), 3))
-        return np.asarray(system.induced_dipoles[owners] / (2 * self.charges(system)[:, None]))
+            induced = np.zeros((len(owners), 3))
+        else:
+            induced = system.induced_dipoles[owners]
+        found = induced / (2 * charges[:, None])
+        together = np.abs(found).max(axis=1) < _APART_NM  # charges in one place have no direction
+        found[together] = np.sign(charges[together, None]) * [0.0, 0.0, _APART_NM]
+        return np.asarray(found)
 
     def induced(self, system: System, positions: Floats) -> Floats:
         """Return the induced dipoles (N, 3), e nm, of particles (2S, 3) at positions."""
@@ -204,6 +211,19 @@ def typically_induced(system: System) -> System:
     """Return the system with induced dipoles of a typical size, to choose a mesh by."""
     share = 0.3 * system.per_cluster([b.polarisability_nm3 > 0 for b in system.bodies])
     return replace(system, induced_dipoles=share[:, None] * system.dipoles)
+
+
+def thermally_induced(system: System, temperature_K: float, seed: int) -> System:
+    """Return the system with induced dipoles where it has none: free ones at a temperature.
+
+    ⟨p²⟩ = 3 α kT · 4πε₀; those of the field follow within a few periods of the springs.
+    """
+    if system.induced_dipoles is not None:
+        return system
+    alphas = system.per_cluster([body.polarisability_nm3 for body in system.bodies])
+    spread = np.sqrt(alphas * thermal_energy(temperature_K) / KE)[:, None]
+    random = np.random.default_rng(seed).normal(size=(len(system), 3))
+    return replace(system, induced_dipoles=spread * random)
 
 
 def spring_seed(stage: Stage, step: int) -> int:
