@@ -70,10 +70,12 @@ _NAMES = {
         "draw_phase_estimate",
         "write_cluster",
     ),
-    "simulation.assembly": ("Progress", "Run", "assemble"),
+    "simulation.assembly": ("Progress", "assemble"),
     "simulation.configurations": ("configurations",),
-    "simulation.preflight": ("preflight",),
+    "simulation.plan": ("Plan", "make_plan"),
+    "simulation.preflight": ("StageOutlook", "preflight"),
     "simulation.recipe": ("Recipe", "load_recipe"),
+    "simulation.session": ("Run",),
     "study.workers": ("StudyStatus", "run_study", "study_status"),
     "study.study_file": ("Study", "estimate", "load_study"),
     "study.slurm": ("Submission", "submit_study"),
@@ -179,12 +181,15 @@ if TYPE_CHECKING:
     from dipolar_md.reports.study import phase_map as phase_map
     from dipolar_md.reports.study import report_study as report_study
     from dipolar_md.simulation.assembly import Progress as Progress
-    from dipolar_md.simulation.assembly import Run as Run
     from dipolar_md.simulation.assembly import assemble as assemble
     from dipolar_md.simulation.configurations import configurations as configurations
+    from dipolar_md.simulation.plan import Plan as Plan
+    from dipolar_md.simulation.plan import make_plan as make_plan
+    from dipolar_md.simulation.preflight import StageOutlook as StageOutlook
     from dipolar_md.simulation.preflight import preflight as preflight
     from dipolar_md.simulation.recipe import Recipe as Recipe
     from dipolar_md.simulation.recipe import load_recipe as load_recipe
+    from dipolar_md.simulation.session import Run as Run
     from dipolar_md.study.slurm import Submission as Submission
     from dipolar_md.study.slurm import submit_study as submit_study
     from dipolar_md.study.study_file import Study as Study

@@ -172,11 +172,14 @@ def check_stage(system: System, interactions: Interactions, stage: Stage, engine
     """Raise before a stage starts where it, or its smallest box, can't be simulated.
 
     Raises:
-        InputError: the box is, or becomes, too small for the cutoff; or a film appears or vanishes.
+        InputError: the box is, or becomes, too small for the cutoff; a film appears or vanishes; or
+            the interactions are for another environment than the stage starts in.
         UnsupportedError: what the engine can't do.
     """
     if reason := refusal(engine, system, interactions, stage):
         raise UnsupportedError(reason)
+    if reason := stage.refusal(interactions):
+        raise InputError(reason)
     for environment in (stage.environment(stage.first_step), stage.end):
         if (environment.thickness_nm is None) != (system.thickness_nm is None):
             raise InputError(

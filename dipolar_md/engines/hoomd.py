@@ -147,7 +147,7 @@ class HoomdEngine:
                 here = compressed(model.read(here), now)
                 model = self._started(here, interactions, stage, done, skin, mesh)
             elif stage.ramps:
-                model.set_environment(stage, done, system)
+                model.set_environment(stage, done, system, interactions)
             try:
                 model.simulation.run(todo)
             except RuntimeError as error:
@@ -439,12 +439,14 @@ class _Model:
             self.simulation.seed = int(seed % 2**16)
         self.integrator.methods.append(self.method)
 
-    def set_environment(self, stage: Stage, step: int, system: System) -> None:
+    def set_environment(
+        self, stage: Stage, step: int, system: System, interactions: Interactions
+    ) -> None:
         """Set box, permittivity, temperature and field of a stage after `step` steps."""
         now = stage.environment(step)
         box = scaled_box(system, now.concentration_mM, now.thickness_nm)
         hoomd.update.BoxResize.update(state=self.simulation.state, box=hoomd.Box(*box))
-        here = Interactions(now.temperature_K, now.relative_permittivity, field_V_nm=now.field_V_nm)
+        here = now.applied_to(interactions)
         if self.dipole is not None:  # charges and meshes change with a new model only
             self._set_coulomb(here.coulomb_constant)
         self._set_field(here, system.bodies)

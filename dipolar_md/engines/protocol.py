@@ -117,7 +117,15 @@ class Engine(Protocol):
     ) -> System:
         """Return the system after a stage, or after the chunk at which the observer stopped it.
 
-        The environment of `stage` replaces temperature and permittivity of `interactions`.
+        Args:
+            system: State that the stage goes on from.
+            interactions: What acts at the start of the stage; the stage ramps it from there.
+            stage: Environments, duration, friction and integrator.
+            observer: Function called after every chunk.
+
+        Raises:
+            InputError: Interactions of another environment than the stage starts in.
+            BlowUpError: An energy left the physical range.
         """
 
 

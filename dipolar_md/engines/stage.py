@@ -36,7 +36,7 @@ class Environment(NamedTuple):
     field_V_nm: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     def applied_to(self, interactions: Interactions) -> Interactions:
-        """Return the interactions in this environment."""
+        """Return the interactions in this environment: the only way in which a run changes them."""
         return replace(
             interactions,
             temperature_K=self.temperature_K,
@@ -79,6 +79,18 @@ class Stage:
     skin_nm: float | None = None
     seed: int = 0
     first_step: int = 0
+
+    def refusal(self, interactions: Interactions) -> str | None:
+        """Return where interactions are not those of the start of the stage, or None."""
+        acting = self.start.applied_to(interactions)
+        for key in ("temperature_K", "relative_permittivity", "field_V_nm"):
+            given, wanted = getattr(interactions, key), getattr(acting, key)
+            if given != wanted:
+                return (
+                    f"stage '{self.name}' starts at {key} = {wanted}, its interactions are for "
+                    f"{given}; pass stage.start.applied_to(interactions)"
+                )
+        return None
 
     @property
     def ramps(self) -> bool:

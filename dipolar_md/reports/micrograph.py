@@ -28,7 +28,8 @@ from dipolar_md.analysis.reference import (
 )
 from dipolar_md.errors import InputError, RunDirectoryError
 from dipolar_md.images import encode_png, encode_tiff, read_image
-from dipolar_md.simulation.assembly import Run, write_file
+from dipolar_md.simulation.assembly import write_file
+from dipolar_md.simulation.session import Run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -26,7 +26,8 @@ from dipolar_md.errors import InputError, RunDirectoryError
 from dipolar_md.model.body import Body, coarse_grain
 from dipolar_md.model.contacts import contact_surface
 from dipolar_md.model.expectation import Outlook, expected_mean_length, phase_estimate
-from dipolar_md.simulation.assembly import Run, write_file
+from dipolar_md.simulation.assembly import write_file
+from dipolar_md.simulation.session import Run
 from dipolar_md.trajectory import Frame
 from dipolar_md.units import REFERENCE_TEMPERATURE_K
 

@@ -5,7 +5,6 @@ task is `dipolar-md study run` on its bundle; what Slurm was given is in `slurm/
 """
 
 import json
-import re
 import shlex
 import shutil
 import subprocess
@@ -16,7 +15,8 @@ from typing import NamedTuple
 import tomli_w
 
 from dipolar_md.errors import DipolarMDError, EngineMissingError, InputError
-from dipolar_md.simulation.assembly import locked, write_file
+from dipolar_md.simulation.assembly import walltime_seconds, write_file
+from dipolar_md.simulation.session import locked
 from dipolar_md.study.project import prepare, units_of
 from dipolar_md.study.study_file import StatePoint, Study, estimate, load_study
 from dipolar_md.study.workers import study_status
@@ -178,15 +178,11 @@ def _submitted(path: Path) -> dict[str, list[list[str]]]:
 
 
 def _hours(walltime: str) -> float:
-    found = re.fullmatch(r"(?:(\d+)-)?(\d+):([0-5]\d):([0-5]\d)", walltime)
-    total = 0
-    if found:
-        days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
-        total = (days * 24 + hours) * 3600 + minutes * 60 + seconds
+    total = walltime_seconds(walltime)
     if total <= WARNING_s:
         raise InputError(
-            f"walltime must be HH:MM:SS or D-HH:MM:SS, and longer than the {WARNING_s} seconds in "
-            f"which jobs stop (found '{walltime}')"
+            f"walltime must be longer than the {WARNING_s} seconds in which jobs stop "
+            f"(found '{walltime}')"
         )
     return total / 3600
 

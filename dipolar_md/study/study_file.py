@@ -28,6 +28,7 @@ from dipolar_md.parameters import (
     read_toml,
     validate,
 )
+from dipolar_md.simulation.plan import make_plan
 from dipolar_md.simulation.recipe import Recipe, load_recipe
 from dipolar_md.study.ladder import SWEEP_STEPS, check_recipe
 from dipolar_md.units import MILLIMOLAR
@@ -246,10 +247,11 @@ def estimate(study: Study, points: list[StatePoint]) -> Estimate:
     seconds = size = 0.0
     for point in points:
         recipe = study.recipe_of(point)
-        n, cutoff = recipe.n_clusters, recipe.cutoff_nm or 10.0
+        plan = make_plan(recipe)
+        n, cutoff = plan.n_clusters, plan.interactions.cutoff_nm
         fixed, each, near = STEP_us
         frames = 1.0
-        for stage in recipe.plan():
+        for stage in plan.stages:
             density = MILLIMOLAR * math.sqrt(
                 stage.start.concentration_mM * stage.end.concentration_mM
             )

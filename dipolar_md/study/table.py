@@ -18,7 +18,8 @@ from dipolar_md.chemistry.cluster import load_cluster
 from dipolar_md.errors import InputError
 from dipolar_md.model.body import Body, coarse_grain
 from dipolar_md.model.expectation import contact_coupling, expected_mean_length
-from dipolar_md.simulation.assembly import Run
+from dipolar_md.simulation.plan import make_plan
+from dipolar_md.simulation.session import Run
 from dipolar_md.study.ladder import LEAST_ACCEPTANCE
 from dipolar_md.study.project import open_project
 from dipolar_md.study.study_file import Stopping, Study
@@ -325,7 +326,7 @@ def seed_systems(body: Body) -> list[SeedSystem]:
 def row_of(run: Run, stopping: Stopping | None, reached: bool) -> dict[str, Any]:
     """Return what a finished run says; `reached` where the stopping rule ended it."""
     recipe, statistics = run.recipe, nanowire_statistics(run.trajectory)
-    summary, counts = statistics.summary(), recipe.bodies()
+    summary, counts = statistics.summary(), make_plan(recipe).counts
     body = max(counts, key=lambda one: counts[one])
     expected = expected_mean_length(
         body,

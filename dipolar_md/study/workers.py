@@ -19,8 +19,9 @@ from typing import Any, NamedTuple
 
 from dipolar_md.engines.protocol import DeviceName
 from dipolar_md.errors import DipolarMDError, InputError, RunDirectoryError
-from dipolar_md.simulation.assembly import Run, assemble, locked
+from dipolar_md.simulation.assembly import assemble
 from dipolar_md.simulation.recipe import Recipe
+from dipolar_md.simulation.session import Run, locked
 from dipolar_md.study.devices import divide, environment_of
 from dipolar_md.study.ladder import run_ladder
 from dipolar_md.study.project import (

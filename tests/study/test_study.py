@@ -21,7 +21,7 @@ import dipolar_md as dm
 from dipolar_md.analysis.timeseries import Estimate
 from dipolar_md.errors import InputError, RunDirectoryError
 from dipolar_md.parameters import parameter_file, parameter_names, read_toml
-from dipolar_md.simulation.assembly import locked
+from dipolar_md.simulation.session import locked
 from dipolar_md.study import workers
 from dipolar_md.study.project import open_project, prepare
 from dipolar_md.study.stopping import Watch
@@ -105,7 +105,7 @@ def test_an_axis_reaches_the_recipe_and_nothing_else(toy_study):
     recipe = study.recipe_of(study.points()[0])
     assert recipe.stages[0].relative_permittivity == 2.374
     assert (recipe.n_clusters, recipe.dipole_D, recipe.temperature_K) == (100, 20.0, 300.0)
-    own, scanned = (next(iter(r.bodies())) for r in (study.base, recipe))
+    own, scanned = (next(iter(dm.make_plan(r).counts)) for r in (study.base, recipe))
     assert scanned.sites[0].sigma_nm == own.sites[0].sigma_nm  # never solved again
     drying = dm.load_study("drying")
     assert drying.recipe_of(drying.points()[-1]).stages[1].relative_permittivity == 3.0
