@@ -36,8 +36,8 @@ from dipolar_md.engines.springs import (
     evaluate_with_springs,
     make_springs,
     note_temperature,
-    split_induction,
-    spring_seed,
+    split_running,
+    thermally_induced,
     typically_induced,
     without_polarisation,
 )
@@ -132,6 +132,8 @@ class HoomdEngine:
             BlowUpError: an energy left the physical range.
         """
         check_stage(system, interactions, stage, self.name)
+        if make_springs(system.bodies, stage):
+            system = thermally_induced(system, stage)
         mesh = self._planned(system, interactions, stage)
         skin = stage.skin_nm
         if skin is None:
@@ -175,10 +177,7 @@ class HoomdEngine:
         """Return a model of a system that is ready to run a stage from `step` on."""
         now = stage.environment(step)
         here, springs = now.applied_to(interactions), make_springs(system.bodies, stage)
-        velocities = None
-        if springs:
-            seed = spring_seed(stage, step)
-            velocities = springs.thermal_velocities(system, now.temperature_K, seed)
+        velocities = springs and springs.thermal_velocities(system, stage, step)
         time_step = stage.time_step_ps
         model = _Model(self.device, system, here, skin, time_step, mesh, springs, velocities)
         model.integrate(system, stage, step)
@@ -193,12 +192,13 @@ class HoomdEngine:
             return energies, 0.0
         velocities = model.spring_velocities()
         note_temperature(self.settings, stage, springs, template, velocities)
-        bare = without_polarisation(model.read(template))
+        state = model.read(template)
         here = stage.environment(step).applied_to(interactions)
+        bare = without_polarisation(state)
         permanent = _Model(self.device, bare, here, 0.0, 0.0, model.mesh)
         permanent.simulation.run(0)
-        split = split_induction(energies, permanent.energies()["electrostatic"])
-        return split, springs.kinetic_energy(template, velocities)
+        alone = permanent.energies()["electrostatic"]
+        return split_running(energies, alone, springs, state, velocities)
 
     def _planned(self, system: System, interactions: Interactions, stage: Stage) -> Mesh | None:
         """Return the mesh of a stage with an Ewald sum, chosen at its densest state."""

@@ -70,7 +70,8 @@ class Report:
         environment: at this moment.
         energies: steric, electrostatic and total potential energy, kJ/mol.
         read: returns the present `System`; call it only when needed.
-        spring_kinetic_energy: kinetic energy of induced dipoles on springs, kJ/mol.
+        spring_energy: energy of what only springs of induced dipoles have, kJ/mol: kinetic, and of
+            motion that leaves the induced dipoles alone.
     """
 
     stage: Stage
@@ -78,7 +79,7 @@ class Report:
     environment: Environment
     energies: dict[str, float]
     read: Callable[[], System]
-    spring_kinetic_energy: float = 0.0
+    spring_energy: float = 0.0
 
 
 Observer = Callable[[Report], bool]

@@ -106,14 +106,25 @@ class Springs(NamedTuple):
         reduced = self.masses(system)[::2, None] / 2
         return float((reduced * relative**2).sum()) / (3 * len(relative) * thermal_energy(1.0))
 
+    def energy(self, system: System) -> float:
+        """Return Σ p²/(8πε₀α) of the induced dipoles of a system, kJ/mol."""
+        if system.induced_dipoles is None:
+            return 0.0
+        mine = self.clusters(system)
+        kinds = system.types[mine]
+        stiffness = self.stiffness[kinds] / (2 * self.charges_e[kinds] ** 2)
+        return float((stiffness[:, None] * system.induced_dipoles[mine] ** 2).sum() / 2)
+
     def kinetic_energy(self, system: System, velocities: Floats) -> float:
         """Return the kinetic energy of the particles, kJ/mol, from velocities (2S, 3)."""
         return float((self.masses(system)[:, None] * velocities**2).sum() / 2)
 
-    def thermal_velocities(self, system: System, temperature_K: float, seed: int) -> Floats:
-        """Return Maxwell–Boltzmann velocities (2S, 3) of the particles, nm/ps."""
-        spread = np.sqrt(thermal_energy(temperature_K) / self.masses(system))[:, None]
-        return np.asarray(np.random.default_rng(seed).normal(size=(len(spread), 3)) * spread)
+    def thermal_velocities(self, system: System, stage: Stage, step: int) -> Floats:
+        """Return Maxwell–Boltzmann velocities (2S, 3) of the particles at a step, nm/ps."""
+        kT = thermal_energy(stage.environment(step).temperature_K)
+        spread = np.sqrt(kT / self.masses(system))[:, None]
+        random = np.random.default_rng(_seed(stage, step))
+        return np.asarray(random.normal(size=(len(spread), 3)) * spread)
 
 
 def make_springs(
@@ -196,6 +207,34 @@ def without_polarisation(system: System) -> System:
     return replace(system, bodies=bodies, induced_dipoles=None)
 
 
+def split_running(
+    energies: dict[str, float],
+    permanent: float,
+    springs: Springs,
+    system: System,
+    velocities: Floats,
+) -> tuple[dict[str, float], float]:
+    """Return energies with induction apart, and the energy of what only springs have.
+
+    That is their kinetic energy, and the energy of the motion that both charges of a body share: it
+    takes no part in induced dipoles, and is left out of the potential energy.
+
+    Args:
+        energies: with all Coulomb terms as `electrostatic` and that of springs as `induction`.
+        permanent: electrostatic energy of the permanent moments alone, kJ/mol.
+        springs: their stiffness and masses.
+        system: the system now, with its induced dipoles.
+        velocities: (2S, 3) of the particles now, nm/ps.
+    """
+    shared = energies["induction"] - springs.energy(system)
+    apart = energies | {
+        "induction": energies["induction"] - shared,
+        "total": energies["total"] - shared,
+    }
+    moving = shared + springs.kinetic_energy(system, velocities)
+    return split_induction(apart, permanent), moving
+
+
 def split_induction(energies: dict[str, float], permanent: float) -> dict[str, float]:
     """Return energies with induction apart from the permanent moments' electrostatic energy.
 
@@ -213,20 +252,22 @@ def typically_induced(system: System) -> System:
     return replace(system, induced_dipoles=share[:, None] * system.dipoles)
 
 
-def thermally_induced(system: System, temperature_K: float, seed: int) -> System:
-    """Return the system with induced dipoles where it has none: free ones at a temperature.
+def thermally_induced(system: System, stage: Stage) -> System:
+    """Return the system with induced dipoles where it has none: free ones at the temperature.
 
     ⟨p²⟩ = 3 α kT · 4πε₀; those of the field follow within a few periods of the springs.
     """
     if system.induced_dipoles is not None:
         return system
     alphas = system.per_cluster([body.polarisability_nm3 for body in system.bodies])
-    spread = np.sqrt(alphas * thermal_energy(temperature_K) / KE)[:, None]
-    random = np.random.default_rng(seed).normal(size=(len(system), 3))
+    kT = thermal_energy(stage.environment(stage.first_step).temperature_K)
+    spread = np.sqrt(alphas * kT / KE)[:, None]
+    seed = _seed(stage, stage.first_step)
+    random = np.random.default_rng(seed + 1).normal(size=(len(system), 3))
     return replace(system, induced_dipoles=spread * random)
 
 
-def spring_seed(stage: Stage, step: int) -> int:
+def _seed(stage: Stage, step: int) -> int:
     """Return the seed of the springs' velocities at a step of a stage."""
     return int(np.random.SeedSequence((stage.seed, step, 1)).generate_state(1)[0])
 

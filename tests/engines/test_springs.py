@@ -67,7 +67,7 @@ def test_relaxed_springs_are_the_direct_sum_but_for_their_length_squared(engine,
     }[case]()
     exact = dm.evaluate(system, TERMS, engine="direct")
     errors = []
-    for charge in (0.5, 1.0, 12.0):
+    for charge in (0.5, 1.0, 16.0):
         found = on_springs(engine, system, charge)
         errors.append(np.linalg.norm(found.forces - exact.forces))
     assert errors[0] / errors[1] == pytest.approx(4, rel=0.1)
@@ -123,7 +123,7 @@ def test_springs_follow_from_the_time_step():
     system = replace(system, induced_dipoles=np.array([[0.1, 0, 0.2], [0, 0, 0], [0, 0.3, 0]]))
     positions = system.positions[[0, 0, 2, 2]] + springs.arms(system)
     assert springs.induced(system, positions) == pytest.approx(system.induced_dipoles)
-    velocities = springs.thermal_velocities(system, T, 1)
+    velocities = springs.thermal_velocities(system, stage, 0)
     assert velocities.shape == (4, 3)
 
 
@@ -142,11 +142,12 @@ def test_energy_is_conserved(engine):
     def observe(report):
         state = report.read()
         kinetic = 1.5 * len(state) * thermal_energy(sum(state.kinetic_temperatures_K()))
-        totals.append(report.energies["total"] + kinetic + report.spring_kinetic_energy)
+        totals.append(report.energies["total"] + kinetic + report.spring_energy)
         return False
 
     chosen = choose_engine(engine, "cpu")[0]
-    last = chosen.run(system, replace(TERMS, ewald_accuracy=1e-4), stage, observe)
+    terms = replace(TERMS, ewald_accuracy=1e-4, temperature_K=100.0)
+    last = chosen.run(system, terms, stage, observe)
     times = 2.5 * np.arange(len(totals))
     slope = np.polyfit(times, totals, 1)[0] / len(system) / KT
     print(f"\n{engine}: drift {slope:.1e} kT per cluster per ps")
@@ -171,7 +172,8 @@ def test_ramps_carry_the_induced_dipoles_along(engine):
         return False
 
     chosen = choose_engine(engine, "cpu")[0]
-    last = chosen.run(system, TERMS, stage, observe)
+    wetted = replace(TERMS, temperature_K=260.0, relative_permittivity=4.0)
+    last = chosen.run(system, wetted, stage, observe)
     assert last.concentration_mM == pytest.approx(12.0)
     energies, state = seen[-1]
     assert np.array_equal(state.induced_dipoles, last.induced_dipoles)
@@ -194,7 +196,8 @@ def test_all_three_motions_have_the_temperature(engine):
         return False
 
     chosen = choose_engine(engine, "cpu")[0]
-    chosen.run(system, replace(TERMS, ewald_accuracy=1e-2), stage, observe)
+    terms = replace(TERMS, ewald_accuracy=1e-2, relative_permittivity=4.0)
+    chosen.run(system, terms, stage, observe)
     translation, rotation = np.mean(seen[20:], axis=0)
     springs = chosen.settings.springs["hot"]["mean_temperature_K"]
     print(f"\n{engine}: {translation:.2f}, {rotation:.2f}, {springs:.2f} K")
@@ -291,7 +294,7 @@ def test_what_springs_cannot_do_is_refused(engine):
     chosen = choose_engine(engine, "cpu")[0]
     point = dm.coarse_grain(CLUSTER, polarisation="centre")
     shared = dm.coarse_grain(CLUSTER, dipole="charges", polarisation="sites")
-    words = "engine 'direct' evaluates it; molecular dynamics needs polarisation = 'centre'"
+    words = "polarisability .*; engine 'direct' evaluates it; molecular dynamics needs .*'centre'"
     for body, terms in (
         (point, dm.Interactions(T, 1.0, cutoff_nm=5.0)),
         (point, TERMS),

@@ -25,8 +25,8 @@ from dipolar_md.engines.springs import (
     evaluate_with_springs,
     make_springs,
     note_temperature,
-    split_induction,
-    spring_seed,
+    split_running,
+    thermally_induced,
     typically_induced,
     without_polarisation,
 )
@@ -170,6 +170,8 @@ class LammpsEngine:
             self.settings.springs |= settings.springs
             return last
         springs = make_springs(system.bodies, stage)
+        if springs:
+            system = thermally_induced(system, stage)
         mesh = self._planned(system, interactions, stage)
         skin = stage.skin_nm
         if skin is None:
@@ -221,11 +223,7 @@ class LammpsEngine:
         """Return a model that is ready for a chunk (steps to do, step reached) of a stage."""
         now, step = stage.environment(chunk[1]), chunk[1] - chunk[0]
         here = now.applied_to(interactions)
-        velocities = None
-        if springs:
-            velocities = springs.thermal_velocities(
-                system, now.temperature_K, spring_seed(stage, step)
-            )
+        velocities = springs and springs.thermal_velocities(system, stage, step)
         model = Model(lmp, system, here, skin, mesh, springs, velocities)
         model.integrate(stage, step, now)
         return model
@@ -237,12 +235,13 @@ class LammpsEngine:
             return energies, 0.0
         velocities = model.spring_velocities()
         note_temperature(self.settings, stage, springs, model.system, velocities)
-        bare = without_polarisation(model.read())
+        here = model.read()
+        bare = without_polarisation(here)
         with _instance(self.threads) as lmp:
             permanent = Model(lmp, bare, model.interactions, 0.1, model.mesh)
             lmp.command("run 0 post no")
-            split = split_induction(energies, permanent.energies()["electrostatic"])
-        return split, springs.kinetic_energy(model.system, velocities)
+            alone = permanent.energies()["electrostatic"]
+        return split_running(energies, alone, springs, here, velocities)
 
     def _planned(self, system: System, interactions: Interactions, stage: Stage) -> Mesh | None:
         """Return the mesh of a stage with an Ewald sum, chosen at its densest state."""

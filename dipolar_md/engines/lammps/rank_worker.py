@@ -27,7 +27,7 @@ def serve(address: str) -> None:
         return connection.recv()
 
     def observe(report: Report) -> bool:
-        moving = report.spring_kinetic_energy
+        moving = report.spring_energy
         say("report", (report.step, report.environment, report.energies, moving))
         while (answer := connection.recv()) == "read":
             say("system", report.read())
