@@ -1,7 +1,8 @@
 """Frames and trajectories: the only place that knows the GSD schema.
 
 One particle per cluster (position, quaternion, type, velocity, angular momentum), `type_shapes` so
-that OVITO draws spheres, and under `log/` the body table as JSON (in every frame: gsd doesn't
+that OVITO draws spheres, and under `log/` the total dipole of every cluster where clusters are
+polarisable, the body table as JSON (in every frame: gsd doesn't
 fall back to frame 0 for strings), time, stage, temperature, permittivity, box and each energy. GSD
 stores state in single precision.
 """
@@ -11,7 +12,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self, overload
 
@@ -25,6 +26,7 @@ from dipolar_md.model.body import Body, Site, coarse_grain
 from dipolar_md.model.system import System, cell_matrix, fractions
 
 _ENERGY = "energy_kJ_mol/"
+_DIPOLES = "particles/dipole_e_nm"
 _ENERGIES = ("steric", "electrostatic", "induction", "wall", "field", "total")
 
 
@@ -38,7 +40,8 @@ class Frame:
         time_ns: simulated time.
         stage: name of the stage.
         temperature_K, relative_permittivity: of the environment; NaN where nobody said.
-        energies: potential energies by name (steric, electrostatic, wall, field, total), kJ/mol.
+        energies: potential energies by name (steric, electrostatic, induction, wall, field,
+            total), kJ/mol.
         field_V_nm: uniform electric field.
     """
 
@@ -150,6 +153,8 @@ class Trajectory(Sequence[Frame]):
             if np.isnan(log["thickness_nm"][0])
             else float(log["thickness_nm"][0]),
         ).with_quaternion_momenta(np.asarray(particles.angmom, dtype=np.float64))
+        if _DIPOLES in log and not np.isnan(log[_DIPOLES]).any():
+            system = replace(system, induced_dipoles=log[_DIPOLES] - system.dipoles)
         return Frame(
             system=system,
             step=int(stored.configuration.step),
@@ -248,6 +253,8 @@ def _stored(frame: Frame) -> gsd.hoomd.Frame:
         "thickness_nm": np.array([np.nan if system.thickness_nm is None else system.thickness_nm]),
         "field_V_nm": np.array(frame.field_V_nm),
     }
+    if any(body.polarisability_nm3 for body in system.bodies):
+        stored.log[_DIPOLES] = system.total_dipoles
     for name in _ENERGIES:  # GSD wants every quantity that a later frame logs in frame 0, too
         stored.log[_ENERGY + name] = np.array([frame.energies.get(name, np.nan)])
     return stored

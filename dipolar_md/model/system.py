@@ -156,6 +156,14 @@ class System:
         return rotated(self.orientations, in_body)
 
     @property
+    def total_dipoles(self) -> Floats:
+        """(N, 3) permanent and induced dipole vectors, e nm; NaN where the induced are unknown."""
+        if self.induced_dipoles is not None:
+            return self.dipoles + self.induced_dipoles
+        soft = self.per_cluster([body.polarisability_nm3 > 0 for body in self.bodies])
+        return self.dipoles + np.where(soft > 0, np.nan, 0.0)[:, None]
+
+    @property
     def site_owners(self) -> NDArray[np.int64]:
         """(M,) cluster of every site: the N centres first, then the others cluster by cluster."""
         counts = np.array([len(body.sites) - 1 for body in self.bodies])[self.types]

@@ -30,6 +30,7 @@ PHYSICAL = (
     "dipole_D",
     "axial_contact_nm",
     "attraction_kT",
+    "polarisability_nm3",
     "temperature_K",
     "cutoff_nm",
     "viscosity_mPa_s",
@@ -70,7 +71,10 @@ class Recipe(Parameters):
     `dipole_D` and `axial_contact_nm`, where given, replace the values of every cluster; the steric
     diameter stays solved for the cluster's own dipole. `thickness_nm` in the stages holds the
     clusters in a film between two walls, from the first stage on; `cutoff_nm` belongs to
-    `electrostatics = "cutoff"`, `ewald_accuracy` to `"ewald"`. A chunk of `chunk_steps` is cut to
+    `electrostatics = "cutoff"`, `ewald_accuracy` to `"ewald"`. `polarisation` puts the clusters'
+    polarisability (or `polarisability_nm3`) at their centres or on the ring beads; a permittivity
+    that remains after drying is then refused unless `screening_beside_polarisation`, since both
+    would count the ligands. A chunk of `chunk_steps` is cut to
     `frame_interval_ns` where that is shorter.
     """
 
@@ -83,6 +87,11 @@ class Recipe(Parameters):
     dipole_D: Positive | None = None
     axial_contact_nm: Positive | None = None
     attraction_kT: Positive | None = None
+    attraction: Literal["none", "c6"] = "none"
+    polarisation: Literal["none", "centre", "sites"] = "none"
+    polarisability_nm3: Positive | None = None
+    contact_calibration: Literal["permanent", "with-polarisation"] = "permanent"
+    screening_beside_polarisation: bool = False
     temperature_K: Positive
     electrostatics: Literal["cutoff", "ewald"] = "cutoff"
     cutoff_nm: Positive | None = None
