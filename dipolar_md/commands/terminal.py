@@ -213,7 +213,8 @@ def assembly_progress() -> Iterator[Any]:
     from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
-    from dipolar_md.analysis.chains import DEFAULT_CRITERION, find_neighbours, mean_length
+    from dipolar_md.analysis.bonds import DEFAULT_CRITERION, find_neighbours
+    from dipolar_md.analysis.chains import mean_length
 
     bar = Bar(
         TextColumn("{task.description:<12}"),

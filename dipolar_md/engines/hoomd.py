@@ -22,6 +22,7 @@ from dipolar_md.engines.capabilities import check_stage, check_system
 from dipolar_md.engines.ewald import Mesh, plan, record, trial_steps
 from dipolar_md.engines.hoomd_state import SPRING, bind, filled, taken_down
 from dipolar_md.engines.protocol import (
+    Engine,
     Evaluation,
     Finding,
     Floats,
@@ -70,7 +71,7 @@ def inspect(device: str) -> Finding:
     return Finding("hoomd", reason is None, version, "cpu", reason or "usable on the CPU")
 
 
-def make(device: str, threads: int, ranks: int) -> "HoomdEngine":
+def make(device: str, threads: int, ranks: int) -> Engine:
     """Return the engine.
 
     Raises:
@@ -306,11 +307,10 @@ class _Model:
         self.simulation = hoomd.Simulation(device=quiet, seed=0)
         bodies = system.bodies
         self._kinds = site_kinds(bodies)
-        self._names = [str(i) for i in range(len(self._kinds))]
-        names = [*self._names, SPRING] if springs else self._names
+        self._names = [*map(str, range(len(self._kinds))), *([SPRING] if springs else [])]
         self._centres = self._names[: len(bodies)]
         unit = interactions.coulomb_constant**0.5
-        state = filled(hoomd.Snapshot(), system, names, springs, spring_velocities, unit)
+        state = filled(hoomd.Snapshot(), system, self._names, springs, spring_velocities, unit)
         self.simulation.create_state_from_snapshot(state)
         self.rigid = self._bodies(bodies, interactions.coulomb_constant)
         exclusions: tuple[str, ...] = ("body",) if self.rigid else ()
@@ -323,7 +323,6 @@ class _Model:
             self.bonds = [hoomd.md.bond.Harmonic()]
             for kind, stiffness in enumerate([*springs.stiffness, 0.0]):
                 self.bonds[0].params[str(kind)] = {"k": float(stiffness), "r0": 0.0}
-        self._names = names
         self.neighbours = hoomd.md.nlist.Cell(buffer=skin, exclusions=exclusions)
         self.steric = [self._steric(interactions, bodies)]
         self.electrostatic: list[Any] = []
@@ -336,7 +335,7 @@ class _Model:
             )
         else:
             self.dipole = hoomd.md.pair.aniso.Dipole(self.neighbours, default_r_cut=0.0)
-            for i, (index, _) in enumerate(self._kinds):  # springs need a mesh: no dipoles there
+            for i, (index, _) in enumerate(self._kinds):
                 centre = i < len(bodies)
                 point = bodies[index].point_dipole_e_nm if centre else (0.0, 0.0, 0.0)
                 self.dipole.mu[self._names[i]] = point

@@ -203,7 +203,7 @@ def with_induced_dipoles(system: System, interactions: Interactions) -> System:
 
 def without_polarisation(system: System) -> System:
     """Return the system with its permanent moments alone."""
-    bodies = tuple(replace(body, polarisability_nm3=0.0) for body in system.bodies)
+    bodies = tuple(body.unpolarised for body in system.bodies)
     return replace(system, bodies=bodies, induced_dipoles=None)
 
 

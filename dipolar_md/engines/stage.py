@@ -24,9 +24,11 @@ class Environment(NamedTuple):
     """What the clusters feel at one moment.
 
     Attributes:
-        temperature_K, relative_permittivity, concentration_mM: of the medium.
-        thickness_nm: of the film between two walls; None in bulk.
-        field_V_nm: uniform electric field inside the medium.
+        temperature_K: Temperature.
+        relative_permittivity: ε_r of the medium.
+        concentration_mM: Concentration of all clusters together, mmol/L.
+        thickness_nm: Distance between the two walls of a film; None in bulk.
+        field_V_nm: Uniform electric field inside the medium, V/nm.
     """
 
     temperature_K: float
@@ -54,17 +56,18 @@ class Stage:
     chunk they are constant.
 
     Attributes:
-        name: of the stage.
-        steps: number of time steps.
-        time_step_ps: Δt.
-        start, end: environments between which the stage ramps.
-        viscosity_mPa_s: of the medium, for Stokes friction.
-        friction_scale: factor on both frictions; below 1 the dynamics is accelerated.
+        name: Name of the stage.
+        steps: Number of time steps.
+        time_step_ps: Time step Δt.
+        start: Environment from which the stage ramps.
+        end: Environment in which it ends.
+        viscosity_mPa_s: Viscosity of the medium, for Stokes friction.
+        friction_scale: Factor on both frictions; below 1 the dynamics is accelerated.
         integrator: `langevin`, `brownian` (overdamped), or `nve` without a thermostat.
-        chunk_steps: steps between two looks at the state.
-        skin_nm: neighbour-list buffer; None lets the engine tune it.
-        seed: of the thermal noise.
-        first_step: steps already done, when a stage is continued.
+        chunk_steps: Steps between two looks at the state.
+        skin_nm: Neighbour-list buffer; None lets the engine tune it.
+        seed: Seed of the thermal noise.
+        first_step: Steps already done, when a stage is continued.
     """
 
     name: str

@@ -7,12 +7,13 @@ a symmetric top leaves x and y open: +x goes through the first bead of the Au ri
 
 import math
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dipolar_md import theory
-from dipolar_md.chemistry.cluster import Cluster
+from dipolar_md.chemistry.cluster import Cluster, load_cluster
 from dipolar_md.errors import InputError, UnsupportedError
 from dipolar_md.model.polarisation import (
     PolarisablePoints,
@@ -124,6 +125,14 @@ class Body:
         )
 
     @property
+    def unpolarised(self) -> "Body":
+        """The body without polarisability, and without sites that have nothing else."""
+        first, *others = self.sites
+        kept = [s for s in others if s.sigma_nm or s.charge_e or not s.polarisability_nm3]
+        sites = tuple(replace(s, polarisability_nm3=0.0) for s in (first, *kept))
+        return replace(self, sites=sites, polarisability_nm3=0.0)
+
+    @property
     def has_charges(self) -> bool:
         """Whether the dipole is made of site charges."""
         return any(site.charge_e for site in self.sites)
@@ -153,7 +162,7 @@ class Body:
 
 
 def coarse_grain(
-    cluster: Cluster,
+    cluster: str | Path | Cluster,
     shape: str = "sphere",
     dipole: str = "point",
     *,
@@ -185,7 +194,7 @@ def coarse_grain(
     also for a sphere), with Thole's damping between bodies.
 
     Args:
-        cluster: chemistry and sizes.
+        cluster: Shipped name, cluster file or cluster: chemistry and sizes.
         shape: `sphere` or `janus`.
         dipole: `point` or `charges`.
         dipole_D: another dipole (debye) on the same body: σ stays solved for the cluster's own.
@@ -208,6 +217,7 @@ def coarse_grain(
             handedness that the file contradicts.
     """
     _check_options(shape, dipole, polarisation, attraction, contact_calibration)
+    cluster = load_cluster(cluster)
     if cluster.net_charge_e:
         raise UnsupportedError(
             f"'{cluster.name}' carries {cluster.net_charge_e:+d} e: charged clusters need screened "

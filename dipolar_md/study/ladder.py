@@ -200,7 +200,7 @@ class Ladder:
 
 
 def run_ladder(
-    recipes: Sequence[Recipe],
+    recipes: Sequence[Recipe | Plan],
     paths: Sequence[Path],
     checkpoint: Path,
     seed: int,
@@ -234,7 +234,7 @@ def run_ladder(
     """
     plans = [make_plan(recipe) for recipe in recipes]
     for plan in plans:
-        check_recipe(plan.recipe)
+        check_plan(plan)
         preflight(plan)
     rungs = _Rungs(plans, checkpoint, seed, min(sweep_steps, plans[0].frame_steps))
     placement = choose_resources(plans[-1], rungs.systems[-1], "auto", device, 1, ranks)
@@ -351,13 +351,14 @@ class _Rungs:
         write_bytes(self.checkpoint, data.getvalue())
 
 
-def check_recipe(recipe: Recipe) -> None:
-    """Raise where a recipe can't exchange, and say why.
+def check_plan(plan: Plan) -> None:
+    """Raise where a plan can't exchange, and say why.
 
     Raises:
         InputError: a last stage that ramps, charges, or an Ewald sum.
     """
-    if make_plan(recipe).stages[-1].ramps:
+    recipe = plan.recipe
+    if plan.stages[-1].ramps:
         raise InputError(
             f"stages.{recipe.stages[-1].name}: the environment changes in the last stage, the one "
             "in which dipoles are exchanged; let it hold the environment, and ramp in one before"

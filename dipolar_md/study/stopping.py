@@ -4,7 +4,8 @@ import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from dipolar_md.analysis.chains import DEFAULT_CRITERION, find_neighbours, mean_length
+from dipolar_md.analysis.bonds import DEFAULT_CRITERION, find_neighbours
+from dipolar_md.analysis.chains import mean_length
 from dipolar_md.analysis.timeseries import equilibration, mean_estimate
 from dipolar_md.simulation.assembly import Progress
 from dipolar_md.simulation.session import Run

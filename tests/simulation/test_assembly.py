@@ -152,6 +152,21 @@ def test_frames_come_when_asked_for(run, interval_ns):
         assert done.trajectory.steps == list(range(0, 801, 25))
 
 
+def test_a_recipe_is_resolved_once(run, monkeypatch):
+    """Preflight, placement, start, stages and manifest take the bodies of one plan."""
+    from dipolar_md.simulation import plan
+
+    asked, coarse_grain = [], plan.coarse_grain
+
+    def counted(*arguments, **options):
+        asked.append(arguments[0].name)
+        return coarse_grain(*arguments, **options)
+
+    monkeypatch.setattr(plan, "coarse_grain", counted)
+    assert run(overrides={"stages.solution.time_ns": 0.08}).finished
+    assert asked == ["r-au-cu"]
+
+
 # --- Stopping and going on ------------------------------------------------------------------------
 
 

@@ -319,8 +319,8 @@ def test_every_rung_is_a_job_with_its_own_run(ran, ladder_study):
 
 def test_a_ladder_is_submitted_and_run_as_a_whole(ladder_study, tmp_path):
     study, out = ladder_study(replicas=2), tmp_path / "out"
-    bundles = dm.submit_study(study, out, bundle=2, dry_run=True).bundles
-    points = dm.study_status(study, out).points
+    bundles = dm.submit_study(study, out, bundle=2, dry_run=True).tasks
+    points = {id: job.point for id, job in dm.study_status(study, out).jobs.items()}
     assert [[points[id]["dipole_D"] for id in bundle] for bundle in bundles] == [DIPOLES, DIPOLES]
     assert [{points[id]["replica"] for id in bundle} for bundle in bundles] == [{0}, {1}]
     assert dm.run_study(study, out, jobs=bundles[1][1:2]).counts == Counter(done=3)
@@ -422,13 +422,14 @@ def test_ladders_are_made_of_what_differs_in_the_dipole_alone(ladder_study):
         "dipole_D": {"values": [40.0, 30.0], "source": "x"},
         "temperature_K": {"values": [280.0, 300.0], "source": "x"},
     }
-    units = ladder_study(axes=axes, replicas=2).units()
-    assert len(units) == 4
-    for unit in units:
-        assert [point["dipole_D"] for point in unit] == [30.0, 40.0]
-        assert len({(point["temperature_K"], point["replica"]) for point in unit}) == 1
+    ladders = ladder_study(axes=axes, replicas=2).job_groups()
+    assert len(ladders) == 4
+    for ladder in ladders:
+        points = [job.point for job in ladder]
+        assert [point["dipole_D"] for point in points] == [30.0, 40.0]
+        assert len({(point["temperature_K"], point["replica"]) for point in points}) == 1
     grid = ladder_study(axes=axes, sampling="grid", exchange=None)
-    assert grid.units() == [[point] for point in grid.points()]
+    assert grid.job_groups() == [[job] for job in grid.jobs]
 
 
 @pytest.mark.parametrize(
@@ -468,10 +469,10 @@ def test_what_cannot_exchange_is_refused(tmp_path, ladder_study, change, told):
 )
 def test_recipes_that_cannot_exchange_are_refused(change, told):
     with pytest.raises(InputError, match=told):
-        ladders.check_recipe(dm.load_recipe("r-au-cu", change))
+        ladders.check_plan(dm.make_plan("r-au-cu", change))
 
 
 def test_a_last_stage_that_ramps_is_refused():
     recipe = dm.load_recipe("r-au-cu", {"stages.dry.temperature_K": 310.0})
     with pytest.raises(InputError, match="ramp in one before"):
-        ladders.check_recipe(recipe)
+        ladders.check_plan(dm.make_plan(recipe))
