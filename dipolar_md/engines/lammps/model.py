@@ -412,9 +412,9 @@ def _widest(table: StericTable) -> float:
 
 def _coefficients(table: StericTable, i: int, j: int) -> str:
     """Return strength, diameter and cutoff of a pair of kinds, as LAMMPS reads them."""
+    if max(i, j) >= len(table.sigma_nm) or table.sigma_nm[i, j] == 0:  # springs, tips
+        return "0.0 1.0 0.001"
     sigma, epsilon, reach = (float(values[i, j]) for values in table)
-    if sigma == 0:
-        sigma, epsilon, reach = 1.0, 0.0, 1e-3
     return f"{epsilon:.17g} {sigma:.17g} {reach:.17g}"
 
 
