@@ -10,7 +10,7 @@ from scipy.special import ive
 
 import dipolar_md as dm
 from dipolar_md import theory
-from dipolar_md.engines.capabilities import CAPABILITIES
+from dipolar_md.engines.capabilities import Feature, Support, capability
 from dipolar_md.engines.choice import choose_engine
 from dipolar_md.engines.direct import induced_dipoles
 from dipolar_md.engines.ewald import Mesh
@@ -313,7 +313,7 @@ def test_what_springs_cannot_do_is_refused(engine):
         assert found.energies["total"] == pytest.approx(exact.energies["total"], rel=1e-4)
         assert worst(found.forces, exact.forces) < 1e-4
         assert worst(found.torques + 1e-3, exact.torques + 1e-3) < 1e-2
-    assert CAPABILITIES["polarisability on several sites"] == {"hoomd": "", "lammps": ""}
+    assert capability(Feature.POLARISED_SITES, engine).support is Support.NO
 
 
 def test_theory_is_what_the_pair_law_says():
