@@ -75,6 +75,10 @@ from .chemistry.dipole import (
 )
 from .chemistry.draft import Draft as Draft, draft_cluster as draft_cluster
 from .chemistry.molecule import Molecule as Molecule, point_charge_molecule as point_charge_molecule
+from .chemistry.polarisability import (
+    Polarisability as Polarisability,
+    compute_polarisability as compute_polarisability,
+)
 from .chemistry.read_structure import read_molecule as read_molecule
 from .engines.choice import choose_engine as choose_engine, evaluate as evaluate
 from .engines.protocol import Evaluation as Evaluation

@@ -34,6 +34,8 @@ class System:
         angular_velocities: (N, 3) space frame, rad/ps.
         thickness_nm: Distance between two walls at z = ±thickness/2 that hold the clusters in a
             film; None in bulk. The box is higher than the film, so that images don't interact.
+        induced_dipoles: (N, 3) space frame, e nm, of bodies with a point polarisability at the
+            centre; None where they follow from the positions (self-consistent), or there are none.
     """
 
     box: Floats
@@ -44,6 +46,7 @@ class System:
     velocities: Floats
     angular_velocities: Floats
     thickness_nm: float | None = None
+    induced_dipoles: Floats | None = None
 
     def __post_init__(self) -> None:
         n = len(np.atleast_1d(self.positions))
@@ -54,7 +57,7 @@ class System:
             "types": (n,),
             "velocities": (n, 3),
             "angular_velocities": (n, 3),
-        }
+        } | ({} if self.induced_dipoles is None else {"induced_dipoles": (n, 3)})
         for name, shape in shapes.items():
             array = np.asarray(getattr(self, name))
             if array.shape != shape:
@@ -82,6 +85,7 @@ class System:
         velocities: ArrayLike | None = None,
         angular_velocities: ArrayLike | None = None,
         thickness_nm: float | None = None,
+        induced_dipoles: ArrayLike | None = None,
     ) -> Self:
         """Return a system from plain arrays: positions are wrapped, quaternions normalised.
 
@@ -94,6 +98,7 @@ class System:
             velocities: (N, 3) nm/ps, default at rest.
             angular_velocities: (N, 3) rad/ps in the space frame, default at rest.
             thickness_nm: Thickness of a film between walls, nm, default bulk.
+            induced_dipoles: (N, 3) e nm in the space frame, default what follows from positions.
 
         Returns:
             `System`, wrapped into its box.
@@ -123,6 +128,9 @@ class System:
             if angular_velocities is None
             else np.asarray(angular_velocities, np.float64),
             thickness_nm=thickness_nm,
+            induced_dipoles=None
+            if induced_dipoles is None
+            else np.asarray(induced_dipoles, np.float64),
         )
         return replace(checked, positions=wrap(x, edges))
 
@@ -163,6 +171,14 @@ class System:
         """(N, 3) dipole vectors in the space frame, e nm."""
         in_body = self.per_cluster([body.dipole_e_nm for body in self.bodies])
         return rotated(self.orientations, in_body)
+
+    @property
+    def total_dipoles(self) -> Floats:
+        """(N, 3) permanent and induced dipole vectors, e nm; NaN where the induced are unknown."""
+        if self.induced_dipoles is not None:
+            return self.dipoles + self.induced_dipoles
+        soft = self.per_cluster([body.polarisability_nm3 > 0 for body in self.bodies])
+        return self.dipoles + np.where(soft > 0, np.nan, 0.0)[:, None]
 
     @property
     def site_owners(self) -> NDArray[np.int64]:

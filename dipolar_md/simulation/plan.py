@@ -48,6 +48,10 @@ class Plan:
                 dipole_D=recipe.dipole_D,
                 axial_contact_nm=recipe.axial_contact_nm,
                 attraction_kT=recipe.attraction_kT or 0.0,
+                attraction=recipe.attraction,
+                polarisation=recipe.polarisation,
+                polarisability_nm3=recipe.polarisability_nm3,
+                contact_calibration=recipe.contact_calibration,
                 handedness=component.handedness,
             )
             counts[body] = counts.get(body, 0) + int(count)
