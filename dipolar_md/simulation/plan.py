@@ -15,8 +15,9 @@ import numpy as np
 
 from dipolar_md.engines.stage import Environment, Stage
 from dipolar_md.model.body import Body, coarse_grain
+from dipolar_md.model.builders import random_gas
 from dipolar_md.model.interactions import Interactions
-from dipolar_md.model.system import System, random_gas
+from dipolar_md.model.system import System
 from dipolar_md.simulation.recipe import Recipe, load_recipe
 from dipolar_md.trajectory import Frame
 
