@@ -13,7 +13,6 @@ result is a float for scalars and an array of the broadcast shape otherwise. Eve
 """
 
 import math
-import operator
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
@@ -23,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from dipolar_md import units
 from dipolar_md.errors import InputError
 
-FloatOrArray: TypeAlias = Any
+FloatOrArray: TypeAlias = float | NDArray[np.float64]
 """A float for scalar arguments, otherwise a float array of the broadcast shape."""
 
 _MAX_EXPONENT = 500.0  # exp() of it leaves room for every prefactor below 1.8e308
@@ -103,7 +102,7 @@ def dipole_pair(
     )
     (permittivity,) = _positive(relative_permittivity=relative_permittivity)
     (r,) = _positive(separation_nm=np.linalg.norm(separation, axis=-1))
-    r = r[..., None]
+    r = np.asarray(r)[..., None]
     n = separation / r
     k = units.KE / np.asarray(permittivity)[..., None] / r**3
     ab, an, bn = (np.sum(u * v, axis=-1, keepdims=True) for u, v in ((a, b), (a, n), (b, n)))
@@ -214,28 +213,7 @@ def dipolar_coupling(
     """
     (scale,) = _not_negative(energy_scale=energy_scale)
     distance, temperature = _positive(distance_nm=distance_nm, temperature_K=temperature_K)
-    return scale / (distance**3 * units.thermal_energy(temperature))
-
-
-def bjerrum_length(relative_permittivity: ArrayLike, temperature_K: ArrayLike) -> FloatOrArray:
-    """Return the distance at which two elementary charges interact with kT.
-
-    l_B = e²/(4πε₀ε_r kT)
-
-    Args:
-        relative_permittivity: ε_r of the uniform medium, positive.
-        temperature_K: Temperature in K, positive.
-
-    Returns:
-        l_B in nm.
-
-    Raises:
-        InputError: an argument that is not positive.
-    """
-    permittivity, temperature = _positive(
-        relative_permittivity=relative_permittivity, temperature_K=temperature_K
-    )
-    return units.KE / (permittivity * units.thermal_energy(temperature))
+    return scale / (distance**3 * (units.KB * temperature))
 
 
 # --- Two spheres ----------------------------------------------------------------------------------
@@ -267,33 +245,6 @@ def wca_energy(
     )
     s = np.maximum((sigma / distance) ** 6, 0.5)  # the cutoff, 2^(1/6) σ, is s = 1/2
     return epsilon * (2 * s - 1) ** 2
-
-
-def wca_force(
-    distance_nm: ArrayLike, sigma_nm: ArrayLike, epsilon_kJ_mol: ArrayLike
-) -> FloatOrArray:
-    """Return the radial force of the Weeks–Chandler–Andersen repulsion, positive = repulsive.
-
-    −dw/dr = (24ε/r) [2(σ/r)¹² − (σ/r)⁶] for r < 2^(1/6) σ, else 0
-
-    Args:
-        distance_nm: Distance r, in nm, positive.
-        sigma_nm: σ in nm, positive.
-        epsilon_kJ_mol: ε in kJ/mol, positive.
-
-    Returns:
-        The force in kJ/mol/nm.
-
-    Raises:
-        InputError: an argument that is not positive.
-
-    Source: as `wca_energy`.
-    """
-    distance, sigma, epsilon = _positive(
-        distance_nm=distance_nm, sigma_nm=sigma_nm, epsilon_kJ_mol=epsilon_kJ_mol
-    )
-    s = np.maximum((sigma / distance) ** 6, 0.5)
-    return 24 * epsilon / distance * s * (2 * s - 1)
 
 
 def wca_sigma(
@@ -356,51 +307,6 @@ def pair_minimum(
 # --- Many touching dipoles ------------------------------------------------------------------------
 
 
-def chain_energy(n: int) -> float:
-    """Return the energy of a straight chain of n touching dipoles, head to tail.
-
-    E = −2 Σ_{k=1}^{n−1} (n − k)/k³
-
-    Args:
-        n: Number of dipoles, at least 1.
-
-    Returns:
-        The energy in units of A/σ³, σ the distance of neighbours.
-
-    Raises:
-        InputError: n is no integer or less than 1.
-
-    Valid for all n; −2ζ(3) n for long chains.
-    Source: I. S. Jacobs, C. P. Bean, Phys. Rev. 100, 1060 (1955),
-    https://doi.org/10.1103/PhysRev.100.1060.
-    """
-    k = np.arange(1, _count(n, least=1), dtype=float)
-    return float(2 * np.sum((k - n) / k**3))
-
-
-def ring_energy(n: int) -> float:
-    """Return the energy of a ring of n touching dipoles, each along the tangent.
-
-    E = −(n/2) Σ_{k=1}^{n−1} (1 + cos²φ_k) (sin φ_1 / sin φ_k)³, with φ_k = πk/n
-
-    Args:
-        n: Number of dipoles, at least 2 (an antiparallel pair side by side).
-
-    Returns:
-        The energy in units of A/σ³, σ the distance of neighbours.
-
-    Raises:
-        InputError: n is no integer or less than 2.
-
-    Below `chain_energy` from n = 4 on.
-    Source: I. S. Jacobs, C. P. Bean, Phys. Rev. 100, 1060 (1955),
-    https://doi.org/10.1103/PhysRev.100.1060.
-    """
-    angle = math.pi * np.arange(1, _count(n, least=2)) / n
-    terms = (1 + np.cos(angle) ** 2) * (np.sin(angle[0]) / np.sin(angle)) ** 3
-    return float(-n / 2 * np.sum(terms))
-
-
 def polarisation_gain(polarisability_nm3: ArrayLike, distance_nm: ArrayLike) -> FloatOrArray:
     """Return by how much mutual polarisation strengthens a long chain of dipoles, in vacuum.
 
@@ -418,13 +324,13 @@ def polarisation_gain(polarisability_nm3: ArrayLike, distance_nm: ArrayLike) -> 
             polarise each other without end.
 
     Valid for an infinite straight chain of point polarisabilities, α ≪ r³/4ζ(3).
-    Source: derived here; the field of the chain is that of `chain_energy`.
+    Source: derived here; the field of a long chain is 4ζ(3)μ/r³.
     """
     from scipy.special import zeta
 
     (alpha,) = _not_negative(polarisability_nm3=polarisability_nm3)
     (distance,) = _positive(distance_nm=distance_nm)
-    share = 4 * zeta(3.0) * alpha / distance**3
+    share = 4 * float(zeta(3.0)) * alpha / distance**3
     if np.any(share >= 1):
         raise InputError(
             f"theory: 4ζ(3) α/r³ must be less than 1; found {np.max(share):.6g}. Is "
@@ -508,7 +414,7 @@ def second_virial(
     sigma, epsilon, temperature = _positive(
         sigma_nm=sigma_nm, epsilon_kJ_mol=epsilon_kJ_mol, temperature_K=temperature_K
     )
-    kT = units.thermal_energy(temperature)
+    kT = units.KB * temperature
     depth = -pair_minimum(sigma, epsilon, energy_scale)[1] / kT
     if np.any(depth > _MAX_EXPONENT):
         raise InputError(
@@ -566,7 +472,8 @@ def bonding_volume(
     without = second_virial(sigma_nm, epsilon_kJ_mol, none, temperature_K)
     pair = without - second_virial(sigma_nm, epsilon_kJ_mol, energy_scale, temperature_K)
     # A vanishing coupling may leave the difference a rounding error below zero.
-    return np.maximum(pair, 0.0) * np.exp(2 * (zeta(3.0) - 1) * coupling)
+    gain: FloatOrArray = np.exp(2 * (float(zeta(3.0)) - 1) * coupling)
+    return np.maximum(pair, 0.0) * gain
 
 
 def association_mean_length(
@@ -674,7 +581,8 @@ def _log_orientational_average(coupling: ArrayLike) -> FloatOrArray:
     # sinh(y)/y = e^y (1 − e^(−2y))/(2y), with e^(2x), its largest value, taken out.
     scaled = np.exp(x * (s - 2)) * -np.expm1(-2 * y) / (2 * y)
     # All terms underflow only deep inside the repulsion, where the value doesn't matter.
-    return 2 * x[..., 0] + np.log(np.maximum(scaled @ weights, np.finfo(float).tiny))
+    average: FloatOrArray = np.log(np.maximum(scaled @ weights, np.finfo(float).tiny))
+    return 2 * x[..., 0] + average
 
 
 def _long_range_part(coupling: FloatOrArray) -> FloatOrArray:
@@ -684,7 +592,8 @@ def _long_range_part(coupling: FloatOrArray) -> FloatOrArray:
     s, weights = _orientations()
     y = np.maximum(np.asarray(coupling)[..., None] * s, 1e-300)
     kernel = 1 + (y * shichi(y)[0] - np.cosh(y) - np.sinh(y) / y) / 2
-    return kernel @ weights
+    part: FloatOrArray = kernel @ weights
+    return part
 
 
 def _couplings(coupling: ArrayLike) -> FloatOrArray:
@@ -697,19 +606,9 @@ def _couplings(coupling: ArrayLike) -> FloatOrArray:
     return x
 
 
-def _count(n: int, least: int) -> int:
-    try:
-        count = operator.index(n)
-    except TypeError:
-        count = least - 1
-    if count < least:
-        raise InputError(f"theory: `n` must be a whole number of at least {least}; found {n!r}.")
-    return count
-
-
-def _floats(arguments: dict[str, Any]) -> list[Any]:
+def _floats(arguments: dict[str, ArrayLike]) -> list[FloatOrArray]:
     """Return the arguments as finite floats or float arrays."""
-    values = []
+    values: list[FloatOrArray] = []
     for name, argument in arguments.items():
         try:
             value = np.asarray(argument, dtype=float)[()]
@@ -721,7 +620,7 @@ def _floats(arguments: dict[str, Any]) -> list[Any]:
     return values
 
 
-def _positive(**arguments: Any) -> list[Any]:
+def _positive(**arguments: ArrayLike) -> list[FloatOrArray]:
     values = _floats(arguments)
     for name, value in zip(arguments, values, strict=True):
         if np.any(value <= 0):
@@ -729,7 +628,7 @@ def _positive(**arguments: Any) -> list[Any]:
     return values
 
 
-def _not_negative(**arguments: Any) -> list[Any]:
+def _not_negative(**arguments: ArrayLike) -> list[FloatOrArray]:
     values = _floats(arguments)
     for name, value in zip(arguments, values, strict=True):
         if np.any(value < 0):
@@ -737,7 +636,7 @@ def _not_negative(**arguments: Any) -> list[Any]:
     return values
 
 
-def _vectors(**arguments: Any) -> list[Any]:
+def _vectors(**arguments: ArrayLike) -> list[FloatOrArray]:
     values = _floats(arguments)
     for name, value in zip(arguments, values, strict=True):
         if np.shape(value)[-1:] != (3,):

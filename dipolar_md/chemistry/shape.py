@@ -319,5 +319,6 @@ def _mismatch(molecule: Molecule, image: Floats, original: Floats) -> float:
     worst = 0.0
     for number in np.unique(molecule.numbers):
         chosen = molecule.numbers == number
-        worst = max(worst, cKDTree(original[chosen]).query(image[chosen])[0].max())
+        gaps, _ = cKDTree(original[chosen]).query(image[chosen])
+        worst = max(worst, float(np.max(gaps)))
     return float(worst) / SYMMETRY_TOLERANCE_NM

@@ -153,7 +153,7 @@ class _Sites:
         pair = theory.dipole_pair(
             steps, self.dipoles[i], self.dipoles[j], self.interactions.relative_permittivity
         )
-        found = self.between(i, j, pair.energy, pair.force_on_b)
+        found = self.between(i, j, np.asarray(pair.energy), pair.force_on_b)
         np.add.at(found.torques, i, pair.torque_on_a)
         np.add.at(found.torques, j, pair.torque_on_b)
         return found

@@ -176,7 +176,7 @@ def coarse_grain(
     hand = _handedness(cluster, handedness)
     kT = thermal_energy(REFERENCE_TEMPERATURE_K)
     core = Site((0.0, 0.0, 0.0), 0.0, (attraction_kT or 1.0) * kT, attractive=attraction_kT > 0)
-    scale = theory.dipole_energy_scale(cluster.dipole_e_nm)
+    scale = float(theory.dipole_energy_scale(cluster.dipole_e_nm))
     radius = cluster.hydrodynamic_radius_nm.value
     if shape == "sphere":
         sigma = float(theory.wca_sigma(contact, core.epsilon_kJ_mol, scale))
