@@ -14,7 +14,7 @@ result is a float for scalars and an array of the broadcast shape otherwise. Eve
 
 import math
 from functools import lru_cache
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -351,7 +351,8 @@ def log_orientational_average(coupling: ArrayLike) -> FloatOrArray:
         coupling: x, dimensionless, not negative.
 
     Returns:
-        The logarithm: 0 at x = 0, x²/3 for weak and 2x − ln 6x² for strong coupling.
+        The logarithm: 0 at x = 0, x²/3 for weak and 2x − ln 6x² for strong coupling; to eleven
+        digits up to x = 250, beyond which no pair that repels at all comes.
 
     Raises:
         InputError: a negative coupling.

