@@ -418,7 +418,8 @@ def test_soft_sphere_virial_by_quadrature(epsilon, coupling):
 
     def mayer(r):
         wall = math.exp(-theory.wca_energy(r, sigma, epsilon * kT) / kT)
-        average = theory.orientational_average(theory.dipolar_coupling(scale, r, temperature))
+        coupling = theory.dipolar_coupling(scale, r, temperature)
+        average = math.exp(theory.log_orientational_average(coupling))
         return (1 - wall * average) * r**2
 
     least, cutoff = 0.3 * sigma if epsilon < 1 else 0.6 * sigma, 2 ** (1 / 6) * sigma
