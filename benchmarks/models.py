@@ -120,6 +120,21 @@ def table(results: list[dict], sizes: list[int]) -> str:
     return "\n".join(lines)
 
 
+def run_case(case: dict, n: int, options: argparse.Namespace) -> None:
+    """Run a model once with `n` clusters and keep what it tells; not again after trouble."""
+    size = case["sizes"][str(n)]
+    if size["trouble"]:
+        return
+    model = {key: case[key] for key in ("shape", "dipole", "electrostatics", "engine")}
+    result = in_a_process(model | {"clusters": n}, options.seconds, options.limit)
+    if "trouble" in result:
+        size["trouble"] = result["trouble"]
+    else:
+        size["steps_per_second"].append(result.pop("steps_per_second"))
+        size["runs"].append(result)
+    print(f"{n} {model}: {size['steps_per_second'] or size['trouble']}", file=sys.stderr)
+
+
 def compare(options: argparse.Namespace) -> dict:
     """Run every model in turn and return what was measured."""
     usable = [name for name in options.engines if inspect_engine(name, "cpu").usable]
@@ -137,17 +152,7 @@ def compare(options: argparse.Namespace) -> dict:
         }
     for repeat, n in itertools.product(range(options.repeats), options.clusters):
         for case in cases[:: -1 if repeat % 2 else 1]:
-            size = case["sizes"][str(n)]
-            if size["trouble"]:
-                continue
-            one = {key: case[key] for key in ("shape", "dipole", "electrostatics", "engine")}
-            found = in_a_process(one | {"clusters": n}, options.seconds, options.limit)
-            if "trouble" in found:
-                size["trouble"] = found["trouble"]
-            else:
-                size["steps_per_second"].append(found.pop("steps_per_second"))
-                size["runs"].append(found)
-            print(f"{n} {one}: {size['steps_per_second'] or size['trouble']}", file=sys.stderr)
+            run_case(case, n, options)
     for case in cases:
         rates = {
             n: statistics.median(case["sizes"][str(n)]["steps_per_second"])
