@@ -1,0 +1,1 @@
+"""Monte Carlo of dipolar spheres: equilibrium without dynamics."""

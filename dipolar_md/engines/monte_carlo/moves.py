@@ -1,0 +1,173 @@
+"""Monte Carlo moves of one cluster and of pieces of chains, each of which obeys detailed balance.
+
+The proposals that carry clusters from anywhere to anywhere are independence samplers: the new
+state is drawn from a density Q that doesn't depend on the present state of what moves, so a move
+is accepted with min(1, π(new) Q(old)/(π(old) Q(new))). Q is half uniform and half "beside an end":
+an end of the graph *without* the moving clusters is chosen, and a place beside it from a table.
+
+Where the moving clusters are chosen among the ends of the present graph, the chance of choosing
+them again in the new state, by counting the ways, stands in the acceptance, too.
+
+Sources: Chen & Siepmann 2000, https://doi.org/10.1021/jp001952u, and 2001, https://doi.org/10.1021/
+jp011406l (aggregation-volume bias); Rovigatti, Russo & Sciortino 2011, https://doi.org/10.1103/
+PhysRevLett.107.237801.
+"""
+
+import math
+
+from dipolar_md.engines.monte_carlo.graph import (
+    connected,
+    draw_free_end,
+    find_bonds,
+    find_free_ends,
+    rewire,
+)
+from dipolar_md.engines.monte_carlo.kernel import (
+    N_CLUSTERS,
+    N_ENDS,
+    draw_dipole,
+    energy_in,
+    log_weight,
+    put,
+    surroundings,
+    wrap_trial,
+)
+from dipolar_md.engines.monte_carlo.pieces import (
+    FROM_ALL,
+    FROM_ENDS,
+    LOCAL,
+    move_piece,
+)
+from dipolar_md.engines.monte_carlo.proposals import (
+    SHARE_UNIFORM,
+    density_of_places,
+    draw_anywhere,
+    draw_beside,
+    mixture,
+)
+from dipolar_md.engines.monte_carlo.random_numbers import (
+    compiled,
+    uniform,
+    whole,
+)
+
+# --- One cluster ----------------------------------------------------------------------------------
+
+
+@compiled
+def move_one(m, s, i, log_bias, from_ends, stays_whole):  # type: ignore[no-untyped-def]
+    """Move a cluster to the place in the first row of `trial`, with dipoles drawn there, or don't.
+
+    Accepted with min(1, W(new)/W(old) · e^bias), times the ratio of the number of ends before and
+    after where the cluster was chosen among them.
+    """
+    kind = s.kind[i]
+    log_chance = math.log(uniform(s.rng))
+    ox, oy, oz, steric = surroundings(m, s, kind, s.x[i, 0], s.x[i, 1], s.x[i, 2], 0)
+    log_ratio = log_bias - log_weight(m, kind, ox, oy, oz, steric)
+    before = energy_in(m, s, i, ox, oy, oz, steric)
+    wrap_trial(m, s, 0)
+    ex, ey, ez, steric = surroundings(m, s, kind, s.trial[0, 0], s.trial[0, 1], s.trial[0, 2], 1)
+    log_ratio += log_weight(m, kind, ex, ey, ez, steric)
+    ends = s.counts[N_ENDS]
+    if log_ratio + (math.log(ends) if from_ends else 0.0) < log_chance:
+        return False
+    after = steric + draw_dipole(m, s, 0, kind, ex, ey, ez)
+    count = find_bonds(m, s, kind, s.trial[0, 3], s.trial[0, 4], s.trial[0, 5], 1)
+    same = count == s.degree[i]
+    for k in range(count):
+        known = False
+        for n in range(s.degree[i]):
+            known = known or s.bond[i, n] == s.fresh[k]
+        same = same and known
+    if not same:
+        partners = s.fresh[:count].copy()
+        stale = s.bond[i, : s.degree[i]].copy()
+        if not rewire(s, i, count, partners):
+            return False
+        accepted = True
+        if from_ends:
+            accepted = s.place[i] >= 0
+            if accepted:
+                log_ratio += math.log(ends / s.counts[N_ENDS])
+        if stays_whole and accepted:
+            s.member[i] = 0
+            accepted = connected(s)
+            s.member[i] = 1
+        if not (accepted and log_chance < log_ratio):
+            rewire(s, i, len(stale), stale)
+            return False
+    elif log_ratio < log_chance:
+        return False
+    s.energy[0] += after - before
+    put(m, s, i, 0)
+    return True
+
+
+@compiled
+def move_locally(m, s, width, stays_whole):  # type: ignore[no-untyped-def]
+    """Shift any cluster by up to `width` along each axis."""
+    i = s.alive[whole(s.rng, s.counts[N_CLUSTERS])]
+    s.member[i] = 1
+    for axis in range(3):
+        s.trial[0, axis] = s.x[i, axis] + width * (2 * uniform(s.rng) - 1)
+    accepted = move_one(m, s, i, 0.0, False, stays_whole)
+    s.member[i] = 0
+    return accepted
+
+
+@compiled
+def swap(m, s, from_ends):  # type: ignore[no-untyped-def]
+    """Move an end (or any cluster) to anywhere, or beside one of the ends that are left."""
+    if from_ends:
+        if s.counts[N_ENDS] == 0:
+            return False
+        i = s.ends[whole(s.rng, s.counts[N_ENDS])]
+    else:
+        i = s.alive[whole(s.rng, s.counts[N_CLUSTERS])]
+    kind = s.kind[i]
+    s.member[i] = 1
+    s.piece[0] = i
+    total, new = find_free_ends(s, 1)
+    share = SHARE_UNIFORM if total else 1.0
+    if uniform(s.rng) < share:
+        draw_anywhere(m, s, 0)
+    else:
+        draw_beside(m, s, kind, draw_free_end(s, total, new), 0)
+        wrap_trial(m, s, 0)
+    t = s.trial[0]
+    there, _ = density_of_places(m, s, kind, t[0], t[1], t[2], 0.0, 0.0, 0.0, False)
+    accepted = False
+    if abs(t[2]) <= m.room[2] / 2:
+        here, _ = density_of_places(
+            m, s, kind, s.x[i, 0], s.x[i, 1], s.x[i, 2], 0.0, 0.0, 0.0, False
+        )
+        log_bias = math.log(mixture(m, share, total, here) / mixture(m, share, total, there))
+        accepted = move_one(m, s, i, log_bias, from_ends, False)
+    s.member[i] = 0
+    return accepted
+
+
+# --- Runs of moves --------------------------------------------------------------------------------
+
+
+@compiled
+def run_moves(m, s, trials, upto, widths, longest, tally):  # type: ignore[no-untyped-def]
+    """Do a number of trial moves.
+
+    Kinds come with the cumulative chances `upto` (6,); `widths` are those of a local shift (nm) and
+    of a nudge (nm, rad); trials and acceptances are added to `tally` (6, 2).
+    """
+    for _ in range(trials):
+        chance = uniform(s.rng)
+        move = 0
+        while move < 5 and chance >= upto[move]:
+            move += 1
+        if move == LOCAL:
+            accepted = move_locally(m, s, widths[0], False)
+        elif move in (FROM_ENDS, FROM_ALL):
+            accepted = swap(m, s, move == FROM_ENDS)
+        else:
+            accepted = move_piece(m, s, longest, move, widths[1], widths[2])
+        tally[move, 0] += 1
+        tally[move, 1] += accepted
