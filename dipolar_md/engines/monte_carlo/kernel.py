@@ -8,12 +8,15 @@ W = exp(-βU) · sinh κ/κ · exp(βαE²/2k), κ = βμ|E|,
 U the steric and wall energy and k = 1/4πε₀ε_r. Given the place, u follows a von Mises-Fisher law
 about E and p a Gaussian, p = αE/k + √(αkT/k) ξ: both are drawn exactly.
 
+A model is one record, as is the work space, and clusters are an array of them: a compiled function
+that is handed thirty arrays spends its time on counting their references.
+
 Numba keeps compiled code by the date of the file that a function stands in: after a change here,
 the files that import it must be touched, too.
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,133 +31,137 @@ from dipolar_md.engines.monte_carlo.random_numbers import (
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
+MOST_KINDS = 4
+"""Kinds of clusters in one box."""
 MOST_BONDS = 12
 """Bonds of one cluster; a state with more is never entered."""
 NEAR = 96
 """Clusters within the reach of bonds of one place; a place with more is never taken."""
-LONGEST_PIECE = 2048
+LONGEST_PIECE = 1024
 """Clusters of a piece that moves as a whole."""
+RINGS, COLUMNS = 96, 64
+"""Bins of distance and of cos θ in the table of places beside a cluster."""
 N_ENDS, N_CLUSTERS, N_BRANCHED, STAMP = 0, 1, 2, 3
 
+_K = MOST_KINDS
+MODEL = np.dtype(
+    [
+        ("edges", "f8", 3),  # box, nm
+        ("room", "f8", 3),  # edges within which clusters may be, nm
+        ("cells", "i8", 3),  # per edge
+        ("film", "?"),  # whether walls stand at z = ±room/2
+        ("beta", "f8"),  # 1/kT, mol/kJ
+        ("coulomb", "f8"),  # 1/4πε₀ε_r, kJ mol⁻¹ nm e⁻²
+        ("cutoff", "f8"),  # of the dipole sum, nm
+        ("field", "f8", 3),  # uniform, kJ mol⁻¹ nm⁻¹ e⁻¹
+        ("moment", "f8", _K),  # μ, e nm
+        ("polarisability", "f8", _K),  # α, nm³
+        ("sigma", "f8", (_K, _K)),  # steric terms: nm
+        ("epsilon", "f8", (_K, _K)),  # kJ/mol
+        ("reach", "f8", (_K, _K)),  # nm
+        ("shift", "f8", (_K, _K)),  # kJ/mol
+        ("wall", "f8", (_K, 3)),  # σ, ε and cutoff towards a wall
+        ("bond_reach", "f8", (_K, _K)),  # farthest bond, nm
+        ("contact", "f8", (_K, _K)),  # nm
+        ("bond_energy", "f8"),  # highest reduced dipole energy of a bond
+        ("near", "f8"),  # longest reach of bonds and steric terms, nm
+        ("first", "f8"),  # of the distances of `density`, nm
+        ("step", "f8"),  # nm
+        ("density", "f8", (_K, _K, RINGS, COLUMNS)),  # of places proposed beside a cluster, nm⁻³
+        ("chance", "f8", (_K, _K, RINGS * COLUMNS)),  # Walker's tables, to draw from it
+        ("alias", "i8", (_K, _K, RINGS * COLUMNS)),
+        ("coupling", "f8", (_K, _K)),  # βμμk times a gain, nm³, of the directions proposed
+    ],
+    align=True,
+)
+"""What acts, as one record; tables are by kind or by pair of kinds."""
 
-class Model(NamedTuple):
-    """What acts, as numbers; tables are by kind or by pair of kinds.
+CLUSTER = np.dtype(
+    [
+        ("x", "f8", 3),  # place, nm; what a sum over pairs needs fills one line of the cache
+        ("d", "f8", 3),  # total dipole, e nm
+        ("after", "i4"),  # next in the list of its cell, or -1
+        ("kind", "i2"),  # row of the tables
+        ("member", "i1"),  # whether it is being moved
+        ("place", "i4"),  # where it stands in the list of ends, or -1
+        ("degree", "i4"),  # bonds
+        ("u", "f8", 3),  # direction
+        ("p", "f8", 3),  # induced dipole, e nm
+        ("before", "i4"),  # in the list of its cell, or -1
+        ("cell", "i4"),
+        ("bond", "i4", MOST_BONDS),  # partners
+        ("stamp", "i8"),  # last visit
+        ("alive", "i4"),  # row k of this column: the k-th cluster that is there
+        ("end", "i4"),  # row k of this column: the k-th cluster with at most one bond
+    ],
+    align=True,
+)
+"""A cluster and its place in the lists and in the bond graph."""
 
-    Attributes:
-        edges: (3,) box, nm.
-        room: (3,) edges within which clusters may be, nm.
-        film: whether walls stand at z = ±room/2.
-        cells: (3,) cells per edge.
-        beta: 1/kT, mol/kJ.
-        coulomb: 1/4πε₀ε_r, kJ mol⁻¹ nm e⁻².
-        cutoff: of the dipole sum, nm.
-        field: (3,) uniform, kJ mol⁻¹ nm⁻¹ e⁻¹.
-        moment: (K,) μ, e nm.
-        polarisability: (K,) α, nm³.
-        sigma, epsilon, reach, shift: (K, K) steric terms.
-        wall: (K, 3) σ, ε and cutoff towards a wall.
-        bond_reach: (K, K) farthest bond, nm.
-        contact: (K, K) nm.
-        bond_energy: highest reduced dipole energy of a bond.
-        near: longest of `bond_reach`, nm.
-        first, step: nm, of the distances of `density`.
-        density: (K, K, R, C) of proposed places about a cluster, nm⁻³.
-        chance, alias: (K, K, R C) to draw from it.
-        coupling: (K, K) βμμk times a gain, nm³, of the directions proposed.
-    """
-
-    edges: Floats
-    room: Floats
-    film: bool
-    cells: Integers
-    beta: float
-    coulomb: float
-    cutoff: float
-    field: Floats
-    moment: Floats
-    polarisability: Floats
-    sigma: Floats
-    epsilon: Floats
-    reach: Floats
-    shift: Floats
-    wall: Floats
-    bond_reach: Floats
-    contact: Floats
-    bond_energy: float
-    near: float
-    first: float
-    step: float
-    density: Floats
-    chance: Floats
-    alias: Integers
-    coupling: Floats
+WORK = np.dtype(
+    [
+        ("counts", "i8", 4),  # ends, clusters, branch points, stamp
+        ("energy", "f8"),  # running total, kJ/mol
+        ("rng", "u8", 4),  # state of xoshiro256++
+        ("near_count", "i8", 2),  # clusters near two places
+        ("near_index", "i8", (2, NEAR)),
+        ("near_step", "f8", (2, NEAR, 3)),
+        ("fresh", "i8", NEAR),  # bonds of a place
+        ("piece", "i8", LONGEST_PIECE),  # clusters that move together
+        ("path", "f8", (LONGEST_PIECE, 3)),  # their places relative to the first, nm
+        ("freed", "i8", NEAR),  # ends that are none while the piece is there
+        ("trial", "f8", (LONGEST_PIECE, 12)),  # x, u, p and d that are proposed
+        ("cross", "i8", (2 * LONGEST_PIECE, 2)),  # bonds of the piece at its new place
+        ("turn", "f8", (3, 3)),
+    ],
+    align=True,
+)
+"""Counts, random numbers and scratch."""
 
 
 class State(NamedTuple):
-    """Clusters, their bond graph, and scratch.
+    """What a run changes.
 
     Attributes:
-        x, u, p, d: (N, 3) places, directions, induced and total dipoles.
-        kind: (N,) row of the tables.
-        alive: (N,) the clusters that are there come first.
-        head: (cells,) first cluster of a cell; after, before: (N,) its list; cell: (N,).
-        bond: (N, MOST_BONDS) partners; degree: (N,) how many.
-        ends: (N,) clusters with at most one bond; place: (N,) where each stands there, or -1.
-        member: (N,) whether a cluster is being moved.
-        counts: ends, clusters, branch points, stamp.
-        stamp: (N,) last visit.
-        energy: (1,) running total, kJ/mol.
-        rng: (4,) state of xoshiro256++.
-        near_count: (2,), near_index: (2, NEAR), near_step: (2, NEAR, 3) of two places.
-        fresh: (NEAR,) bonds of a place.
-        piece: clusters of a piece; path: (…, 3) their places relative to the first; freed: ends
-            that are left where the piece is taken away; trial: (…, 12) x, u, p, d of each.
-        cross: (…, 2) bonds of the piece at its new place; turn: (3, 3).
+        cluster: (N,) records `CLUSTER`.
+        head: (cells,) first cluster of each cell, or -1.
+        work: one record `WORK`.
     """
 
-    x: Floats
-    u: Floats
-    p: Floats
-    d: Floats
-    kind: Integers
-    alive: Integers
-    head: Integers
-    after: Integers
-    before: Integers
-    cell: Integers
-    bond: Integers
-    degree: Integers
-    ends: Integers
-    place: Integers
-    member: NDArray[np.int8]
-    counts: Integers
-    stamp: Integers
-    energy: Floats
-    rng: NDArray[np.uint64]
-    near_count: Integers
-    near_index: Integers
-    near_step: Floats
-    fresh: Integers
-    piece: Integers
-    path: Floats
-    freed: Integers
-    trial: Floats
-    cross: Integers
-    turn: Floats
+    cluster: NDArray[Any]
+    head: NDArray[np.int32]
+    work: Any
 
 
 @compiled
 def nearest(m, axis, distance):  # type: ignore[no-untyped-def]
     """Return the nearest image of a component of a separation."""
     edge = m.edges[axis]
-    return distance - edge * math.floor(distance / edge + 0.5)
+    return distance - edge * np.floor(distance / edge + 0.5)
 
 
 @compiled
 def cell_of(m, axis, coordinate):  # type: ignore[no-untyped-def]
-    """Return the cell of a coordinate, which may lie outside the box by rounding."""
+    """Return the cell of a coordinate in the box; rounding may put it just outside."""
     count = m.cells[axis]
-    return math.floor((coordinate / m.edges[axis] + 0.5) * count) % count
+    return min(max(int((coordinate / m.edges[axis] + 0.5) * count), 0), count - 1)
+
+
+@compiled
+def cell_beside(m, axis, cell, number):  # type: ignore[no-untyped-def]
+    """Return the cell before, at or after a cell (number 0, 1, 2), and by how much it is shifted.
+
+    With fewer than three cells along an axis every cell is listed once, and images are looked for.
+    """
+    count = m.cells[axis]
+    if count < 3:
+        return number, 0.0
+    beside = cell + number - 1
+    if beside < 0:
+        return count - 1, -m.edges[axis]
+    if beside >= count:
+        return 0, m.edges[axis]
+    return beside, 0.0
 
 
 @compiled
@@ -183,48 +190,48 @@ def wall_energy(m, kind, z):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def surroundings(m, s, kind, x, y, z, slot):  # type: ignore[no-untyped-def]
+def surroundings(m, s, kind, place, slot):  # type: ignore[no-untyped-def]
     """Return the field (3 numbers) and the steric and wall energy of a kind at a place.
 
     Clusters that are being moved are left out; those near enough for a bond are kept in `slot`.
     """
+    x, y, z = place[0], place[1], place[2]
     ex, ey, ez = m.field[0], m.field[1], m.field[2]
     steric = wall_energy(m, kind, z)
     cutoff2, near2 = m.cutoff**2, m.near**2
     nx, ny, nz = m.cells
+    few = min(nx, ny, nz) < 3
     cx, cy, cz = cell_of(m, 0, x), cell_of(m, 1, y), cell_of(m, 2, z)
     found = 0
     for i in range(min(nx, 3)):
-        ix = (cx + i - 1) % nx if nx > 2 else i
+        ix, shift_x = cell_beside(m, 0, cx, i)
         for j in range(min(ny, 3)):
-            iy = (cy + j - 1) % ny if ny > 2 else j
+            iy, shift_y = cell_beside(m, 1, cy, j)
             for k in range(min(nz, 3)):
-                iz = (cz + k - 1) % nz if nz > 2 else k
+                iz, shift_z = cell_beside(m, 2, cz, k)
                 other = s.head[(ix * ny + iy) * nz + iz]
                 while other >= 0:
-                    rx = nearest(m, 0, x - s.x[other, 0])
-                    ry = nearest(m, 1, y - s.x[other, 1])
-                    rz = nearest(m, 2, z - s.x[other, 2])
+                    c = s.cluster[other]
+                    rx, ry, rz = x - c.x[0] - shift_x, y - c.x[1] - shift_y, z - c.x[2] - shift_z
+                    if few:
+                        rx, ry, rz = nearest(m, 0, rx), nearest(m, 1, ry), nearest(m, 2, rz)
                     r2 = rx * rx + ry * ry + rz * rz
-                    if r2 < cutoff2 and s.member[other] == 0:
-                        dx, dy, dz = s.d[other, 0], s.d[other, 1], s.d[other, 2]
-                        along = 3 * (dx * rx + dy * ry + dz * rz) / r2
+                    if r2 < cutoff2 and c.member == 0:
+                        along = 3 * (c.d[0] * rx + c.d[1] * ry + c.d[2] * rz) / r2
                         scale = m.coulomb / (r2 * math.sqrt(r2))
-                        ex += scale * (along * rx - dx)
-                        ey += scale * (along * ry - dy)
-                        ez += scale * (along * rz - dz)
-                    if r2 < near2 and s.member[other] == 0:
+                        ex += scale * (along * rx - c.d[0])
+                        ey += scale * (along * ry - c.d[1])
+                        ez += scale * (along * rz - c.d[2])
+                    if r2 < near2 and c.member == 0:
                         if found == NEAR:
-                            steric = np.inf
-                            found = 0
-                        s.near_index[slot, found] = other
-                        s.near_step[slot, found, 0] = rx
-                        s.near_step[slot, found, 1] = ry
-                        s.near_step[slot, found, 2] = rz
+                            steric, found = np.inf, 0
+                        s.work.near_index[slot, found] = other
+                        step = s.work.near_step[slot, found]
+                        step[0], step[1], step[2] = rx, ry, rz
                         found += 1
-                        steric += pair_energy(m, kind, s.kind[other], r2)
-                    other = s.after[other]
-    s.near_count[slot] = found
+                        steric += pair_energy(m, kind, c.kind, r2)
+                    other = c.after
+    s.work.near_count[slot] = found
     return ex, ey, ez, steric
 
 
@@ -253,16 +260,16 @@ def draw_dipole(m, s, row, kind, ex, ey, ez):  # type: ignore[no-untyped-def]
         fx, fy, fz = ex / strength, ey / strength, ez / strength
     else:
         fx, fy, fz = 0.0, 0.0, 1.0
-    ux, uy, uz = direction(s.rng, fx, fy, fz, m.beta * moment * strength)
+    ux, uy, uz = direction(s.work.rng, fx, fy, fz, m.beta * moment * strength)
     px = py = pz = 0.0
     if alpha > 0:
         noise = math.sqrt(alpha / (m.beta * m.coulomb))
-        g1, g2 = gauss(s.rng)
-        g3, _ = gauss(s.rng)
+        g1, g2 = gauss(s.work.rng)
+        g3, _ = gauss(s.work.rng)
         scale = alpha / m.coulomb
         px, py, pz = scale * ex + noise * g1, scale * ey + noise * g2, scale * ez + noise * g3
     dx, dy, dz = moment * ux + px, moment * uy + py, moment * uz + pz
-    t = s.trial[row]
+    t = s.work.trial[row]
     t[3], t[4], t[5] = ux, uy, uz
     t[6], t[7], t[8] = px, py, pz
     t[9], t[10], t[11] = dx, dy, dz
@@ -273,14 +280,14 @@ def draw_dipole(m, s, row, kind, ex, ey, ez):  # type: ignore[no-untyped-def]
 def wrap_trial(m, s, row):  # type: ignore[no-untyped-def]
     """Bring the place in a row of `trial` into the box."""
     for axis in range(3):
-        s.trial[row, axis] = nearest(m, axis, s.trial[row, axis])
+        s.work.trial[row, axis] = nearest(m, axis, s.work.trial[row, axis])
 
 
 @compiled
 def energy_in(m, s, i, ex, ey, ez, steric):  # type: ignore[no-untyped-def]
     """Return the energy of a cluster in a field, its induced dipole's own included."""
-    own = own_energy(m, s.kind[i], s.p[i, 0], s.p[i, 1], s.p[i, 2])
-    return steric + own - s.d[i, 0] * ex - s.d[i, 1] * ey - s.d[i, 2] * ez
+    own = own_energy(m, s.cluster[i].kind, s.cluster[i].p[0], s.cluster[i].p[1], s.cluster[i].p[2])
+    return steric + own - s.cluster[i].d[0] * ex - s.cluster[i].d[1] * ey - s.cluster[i].d[2] * ez
 
 
 # --- Lists of cells -------------------------------------------------------------------------------
@@ -289,24 +296,28 @@ def energy_in(m, s, i, ex, ey, ez, steric):  # type: ignore[no-untyped-def]
 @compiled
 def enter_cell(m, s, i):  # type: ignore[no-untyped-def]
     """Enter a cluster into the list of its cell."""
-    cx, cy, cz = cell_of(m, 0, s.x[i, 0]), cell_of(m, 1, s.x[i, 1]), cell_of(m, 2, s.x[i, 2])
+    cx, cy, cz = (
+        cell_of(m, 0, s.cluster[i].x[0]),
+        cell_of(m, 1, s.cluster[i].x[1]),
+        cell_of(m, 2, s.cluster[i].x[2]),
+    )
     cell = (cx * m.cells[1] + cy) * m.cells[2] + cz
     first = s.head[cell]
-    s.cell[i], s.before[i], s.after[i] = cell, -1, first
+    s.cluster[i].cell, s.cluster[i].before, s.cluster[i].after = cell, -1, first
     if first >= 0:
-        s.before[first] = i
+        s.cluster[first].before = i
     s.head[cell] = i
 
 
 @compiled
 def leave_cell(s, i):  # type: ignore[no-untyped-def]
     """Take a cluster out of the list of its cell."""
-    if s.before[i] >= 0:
-        s.after[s.before[i]] = s.after[i]
+    if s.cluster[i].before >= 0:
+        s.cluster[s.cluster[i].before].after = s.cluster[i].after
     else:
-        s.head[s.cell[i]] = s.after[i]
-    if s.after[i] >= 0:
-        s.before[s.after[i]] = s.before[i]
+        s.head[s.cluster[i].cell] = s.cluster[i].after
+    if s.cluster[i].after >= 0:
+        s.cluster[s.cluster[i].after].before = s.cluster[i].before
 
 
 @compiled
@@ -314,10 +325,10 @@ def put(m, s, i, row):  # type: ignore[no-untyped-def]
     """Give a cluster the place and dipoles of a row of `trial`."""
     leave_cell(s, i)
     for axis in range(3):
-        s.x[i, axis] = s.trial[row, axis]
-        s.u[i, axis] = s.trial[row, 3 + axis]
-        s.p[i, axis] = s.trial[row, 6 + axis]
-        s.d[i, axis] = s.trial[row, 9 + axis]
+        s.cluster[i].x[axis] = s.work.trial[row, axis]
+        s.cluster[i].u[axis] = s.work.trial[row, 3 + axis]
+        s.cluster[i].p[axis] = s.work.trial[row, 6 + axis]
+        s.cluster[i].d[axis] = s.work.trial[row, 9 + axis]
     enter_cell(m, s, i)
 
 
@@ -328,17 +339,17 @@ def energies_of(m, s, per_cluster):  # type: ignore[no-untyped-def]
     What is a cluster's own, pairs half and half, is added to `per_cluster` (N,).
     """
     parts = np.zeros(5)
-    for n in range(s.counts[N_CLUSTERS]):
-        i = s.alive[n]
-        kind = s.kind[i]
-        s.member[i] = 1
-        ex, ey, ez, steric = surroundings(m, s, kind, s.x[i, 0], s.x[i, 1], s.x[i, 2], 0)
-        s.member[i] = 0
-        dx, dy, dz = s.d[i, 0], s.d[i, 1], s.d[i, 2]
-        wall = wall_energy(m, kind, s.x[i, 2])
+    for n in range(s.work.counts[N_CLUSTERS]):
+        i = s.cluster[n].alive
+        kind = s.cluster[i].kind
+        s.cluster[i].member = 1
+        ex, ey, ez, steric = surroundings(m, s, kind, s.cluster[i].x, 0)
+        s.cluster[i].member = 0
+        dx, dy, dz = s.cluster[i].d[0], s.cluster[i].d[1], s.cluster[i].d[2]
+        wall = wall_energy(m, kind, s.cluster[i].x[2])
         outer = -dx * m.field[0] - dy * m.field[1] - dz * m.field[2]
         pairs = -dx * ex - dy * ey - dz * ez - outer
-        own = own_energy(m, kind, s.p[i, 0], s.p[i, 1], s.p[i, 2])
+        own = own_energy(m, kind, s.cluster[i].p[0], s.cluster[i].p[1], s.cluster[i].p[2])
         parts += np.array([(steric - wall) / 2, pairs / 2, wall, outer, own])
         per_cluster[i] += (steric - wall + pairs) / 2 + wall + outer + own
     return parts
@@ -347,24 +358,24 @@ def energies_of(m, s, per_cluster):  # type: ignore[no-untyped-def]
 @compiled
 def redraw_dipoles(m, s):  # type: ignore[no-untyped-def]
     """Draw every induced dipole anew, given all others, direction and place kept."""
-    for n in range(s.counts[N_CLUSTERS]):
-        i = s.alive[n]
-        kind = s.kind[i]
+    for n in range(s.work.counts[N_CLUSTERS]):
+        i = s.cluster[n].alive
+        kind = s.cluster[i].kind
         if m.polarisability[kind] == 0:
             continue
-        s.member[i] = 1
-        ex, ey, ez, steric = surroundings(m, s, kind, s.x[i, 0], s.x[i, 1], s.x[i, 2], 0)
-        s.member[i] = 0
+        s.cluster[i].member = 1
+        ex, ey, ez, steric = surroundings(m, s, kind, s.cluster[i].x, 0)
+        s.cluster[i].member = 0
         before = energy_in(m, s, i, ex, ey, ez, steric)
         noise = math.sqrt(m.polarisability[kind] / (m.beta * m.coulomb))
         scale = m.polarisability[kind] / m.coulomb
-        g1, g2 = gauss(s.rng)
-        g3, _ = gauss(s.rng)
-        s.p[i, 0], s.p[i, 1], s.p[i, 2] = (
+        g1, g2 = gauss(s.work.rng)
+        g3, _ = gauss(s.work.rng)
+        s.cluster[i].p[0], s.cluster[i].p[1], s.cluster[i].p[2] = (
             scale * ex + noise * g1,
             scale * ey + noise * g2,
             scale * ez + noise * g3,
         )
         for axis in range(3):
-            s.d[i, axis] = m.moment[kind] * s.u[i, axis] + s.p[i, axis]
-        s.energy[0] += energy_in(m, s, i, ex, ey, ez, steric) - before
+            s.cluster[i].d[axis] = m.moment[kind] * s.cluster[i].u[axis] + s.cluster[i].p[axis]
+        s.work.energy += energy_in(m, s, i, ex, ey, ez, steric) - before

@@ -20,6 +20,7 @@ from dipolar_md.engines.monte_carlo.graph import (
     draw_free_end,
     find_bonds,
     find_free_ends,
+    partners_of,
     rewire,
 )
 from dipolar_md.engines.monte_carlo.kernel import (
@@ -61,45 +62,45 @@ def move_one(m, s, i, log_bias, from_ends, stays_whole):  # type: ignore[no-unty
     Accepted with min(1, W(new)/W(old) · e^bias), times the ratio of the number of ends before and
     after where the cluster was chosen among them.
     """
-    kind = s.kind[i]
-    log_chance = math.log(uniform(s.rng))
-    ox, oy, oz, steric = surroundings(m, s, kind, s.x[i, 0], s.x[i, 1], s.x[i, 2], 0)
+    kind = s.cluster[i].kind
+    log_chance = math.log(uniform(s.work.rng))
+    ox, oy, oz, steric = surroundings(m, s, kind, s.cluster[i].x, 0)
     log_ratio = log_bias - log_weight(m, kind, ox, oy, oz, steric)
     before = energy_in(m, s, i, ox, oy, oz, steric)
     wrap_trial(m, s, 0)
-    ex, ey, ez, steric = surroundings(m, s, kind, s.trial[0, 0], s.trial[0, 1], s.trial[0, 2], 1)
+    ex, ey, ez, steric = surroundings(m, s, kind, s.work.trial[0], 1)
     log_ratio += log_weight(m, kind, ex, ey, ez, steric)
-    ends = s.counts[N_ENDS]
+    ends = s.work.counts[N_ENDS]
     if log_ratio + (math.log(ends) if from_ends else 0.0) < log_chance:
         return False
     after = steric + draw_dipole(m, s, 0, kind, ex, ey, ez)
-    count = find_bonds(m, s, kind, s.trial[0, 3], s.trial[0, 4], s.trial[0, 5], 1)
-    same = count == s.degree[i]
+    count = find_bonds(m, s, kind, s.work.trial[0, 3:6], 1)
+    same = count == s.cluster[i].degree
     for k in range(count):
         known = False
-        for n in range(s.degree[i]):
-            known = known or s.bond[i, n] == s.fresh[k]
+        for n in range(s.cluster[i].degree):
+            known = known or s.cluster[i].bond[n] == s.work.fresh[k]
         same = same and known
     if not same:
-        partners = s.fresh[:count].copy()
-        stale = s.bond[i, : s.degree[i]].copy()
+        partners = s.work.fresh[:count].copy()
+        stale = partners_of(s, i)
         if not rewire(s, i, count, partners):
             return False
         accepted = True
         if from_ends:
-            accepted = s.place[i] >= 0
+            accepted = s.cluster[i].place >= 0
             if accepted:
-                log_ratio += math.log(ends / s.counts[N_ENDS])
+                log_ratio += math.log(ends / s.work.counts[N_ENDS])
         if stays_whole and accepted:
-            s.member[i] = 0
+            s.cluster[i].member = 0
             accepted = connected(s)
-            s.member[i] = 1
+            s.cluster[i].member = 1
         if not (accepted and log_chance < log_ratio):
             rewire(s, i, len(stale), stale)
             return False
     elif log_ratio < log_chance:
         return False
-    s.energy[0] += after - before
+    s.work.energy += after - before
     put(m, s, i, 0)
     return True
 
@@ -107,12 +108,12 @@ def move_one(m, s, i, log_bias, from_ends, stays_whole):  # type: ignore[no-unty
 @compiled
 def move_locally(m, s, width, stays_whole):  # type: ignore[no-untyped-def]
     """Shift any cluster by up to `width` along each axis."""
-    i = s.alive[whole(s.rng, s.counts[N_CLUSTERS])]
-    s.member[i] = 1
+    i = s.cluster[whole(s.work.rng, s.work.counts[N_CLUSTERS])].alive
+    s.cluster[i].member = 1
     for axis in range(3):
-        s.trial[0, axis] = s.x[i, axis] + width * (2 * uniform(s.rng) - 1)
+        s.work.trial[0, axis] = s.cluster[i].x[axis] + width * (2 * uniform(s.work.rng) - 1)
     accepted = move_one(m, s, i, 0.0, False, stays_whole)
-    s.member[i] = 0
+    s.cluster[i].member = 0
     return accepted
 
 
@@ -120,31 +121,29 @@ def move_locally(m, s, width, stays_whole):  # type: ignore[no-untyped-def]
 def swap(m, s, from_ends):  # type: ignore[no-untyped-def]
     """Move an end (or any cluster) to anywhere, or beside one of the ends that are left."""
     if from_ends:
-        if s.counts[N_ENDS] == 0:
+        if s.work.counts[N_ENDS] == 0:
             return False
-        i = s.ends[whole(s.rng, s.counts[N_ENDS])]
+        i = s.cluster[whole(s.work.rng, s.work.counts[N_ENDS])].end
     else:
-        i = s.alive[whole(s.rng, s.counts[N_CLUSTERS])]
-    kind = s.kind[i]
-    s.member[i] = 1
-    s.piece[0] = i
+        i = s.cluster[whole(s.work.rng, s.work.counts[N_CLUSTERS])].alive
+    kind = s.cluster[i].kind
+    s.cluster[i].member = 1
+    s.work.piece[0] = i
     total, new = find_free_ends(s, 1)
     share = SHARE_UNIFORM if total else 1.0
-    if uniform(s.rng) < share:
+    if uniform(s.work.rng) < share:
         draw_anywhere(m, s, 0)
     else:
         draw_beside(m, s, kind, draw_free_end(s, total, new), 0)
         wrap_trial(m, s, 0)
-    t = s.trial[0]
-    there, _ = density_of_places(m, s, kind, t[0], t[1], t[2], 0.0, 0.0, 0.0, False)
+    t = s.work.trial[0]
+    there, _ = density_of_places(m, s, kind, t, t, False)
     accepted = False
     if abs(t[2]) <= m.room[2] / 2:
-        here, _ = density_of_places(
-            m, s, kind, s.x[i, 0], s.x[i, 1], s.x[i, 2], 0.0, 0.0, 0.0, False
-        )
+        here, _ = density_of_places(m, s, kind, s.cluster[i].x, s.cluster[i].u, False)
         log_bias = math.log(mixture(m, share, total, here) / mixture(m, share, total, there))
         accepted = move_one(m, s, i, log_bias, from_ends, False)
-    s.member[i] = 0
+    s.cluster[i].member = 0
     return accepted
 
 
@@ -159,7 +158,7 @@ def run_moves(m, s, trials, upto, widths, longest, tally):  # type: ignore[no-un
     of a nudge (nm, rad); trials and acceptances are added to `tally` (6, 2).
     """
     for _ in range(trials):
-        chance = uniform(s.rng)
+        chance = uniform(s.work.rng)
         move = 0
         while move < 5 and chance >= upto[move]:
             move += 1

@@ -47,7 +47,7 @@ def gauss(rng):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def around(rng, x, y, z, cosine, azimuth):  # type: ignore[no-untyped-def]
+def around(x, y, z, cosine, azimuth):  # type: ignore[no-untyped-def]
     """Return the unit vector at an angle and azimuth about the unit vector (x, y, z)."""
     if abs(z) < 0.9:
         scale = 1 / math.sqrt(x * x + y * y)
@@ -73,7 +73,7 @@ def direction(rng, fx, fy, fz, kappa):  # type: ignore[no-untyped-def]
     else:
         cosine = 1 + math.log(chance + (1 - chance) * math.exp(-2 * kappa)) / kappa
     cosine = min(1.0, max(-1.0, cosine))
-    return around(rng, fx, fy, fz, cosine, 2 * math.pi * uniform(rng))
+    return around(fx, fy, fz, cosine, 2 * math.pi * uniform(rng))
 
 
 @compiled

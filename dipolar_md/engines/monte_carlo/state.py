@@ -2,17 +2,19 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from dipolar_md.engines.monte_carlo.graph import find_bonds, join
 from dipolar_md.engines.monte_carlo.kernel import (
-    LONGEST_PIECE,
-    MOST_BONDS,
+    CLUSTER,
+    COLUMNS,
+    MODEL,
     N_CLUSTERS,
-    NEAR,
+    RINGS,
+    WORK,
     Integers,
-    Model,
     State,
     enter_cell,
     surroundings,
@@ -23,8 +25,6 @@ from dipolar_md.model.interactions import Interactions
 from dipolar_md.model.system import Floats, System, align_z, rotated
 from dipolar_md.units import thermal_energy
 
-RINGS, COLUMNS = 96, 64
-"""Bins of distance and of cos θ in the table of places beside a cluster."""
 _NEAREST = 0.6  # contacts: nearer, nothing is ever proposed
 
 
@@ -33,7 +33,7 @@ def model_of(
     interactions: Interactions,
     bond_reach_contacts: float = 1.5,
     bond_energy: float = -0.5,
-) -> Model:
+) -> Any:
     """Return the model of spheres with truncated point dipoles.
 
     Args:
@@ -65,33 +65,41 @@ def model_of(
     first = _NEAREST * float(contact.min())
     step = (float(bond_reach.max()) - first) / RINGS
     density, chance, alias = _places(coupling, sigma, epsilon, reach, cut6, kT, first, step)
-    return Model(
-        edges=edges,
-        room=room,
-        film=film,
-        cells=cells,
-        beta=1 / kT,
-        coulomb=interactions.coulomb_constant,
-        cutoff=interactions.cutoff_nm,
-        field=interactions.field_kJ_mol_e_nm.copy(),
-        moment=moment,
-        polarisability=alpha,
-        sigma=sigma,
-        epsilon=epsilon,
-        reach=reach,
-        shift=-4 * epsilon * (cut6 * cut6 - cut6),
-        wall=np.stack(interactions.wall_table(bodies), axis=1),
-        bond_reach=bond_reach,
-        contact=contact,
-        bond_energy=bond_energy,
-        near=near,
-        first=first,
-        step=step,
-        density=density,
-        chance=chance,
-        alias=alias,
-        coupling=coupling,
-    )
+    model = np.zeros(1, MODEL)
+    values = {
+        "edges": edges,
+        "room": room,
+        "film": film,
+        "cells": cells,
+        "beta": 1 / kT,
+        "coulomb": interactions.coulomb_constant,
+        "cutoff": interactions.cutoff_nm,
+        "field": interactions.field_kJ_mol_e_nm.copy(),
+        "moment": moment,
+        "polarisability": alpha,
+        "sigma": sigma,
+        "epsilon": epsilon,
+        "reach": reach,
+        "shift": -4 * epsilon * (cut6 * cut6 - cut6),
+        "wall": np.stack(interactions.wall_table(bodies), axis=1),
+        "bond_reach": bond_reach,
+        "contact": contact,
+        "bond_energy": bond_energy,
+        "near": near,
+        "first": first,
+        "step": step,
+        "density": density,
+        "chance": chance,
+        "alias": alias,
+        "coupling": coupling,
+    }
+    for name, value in values.items():
+        into = model[name][0]
+        if np.ndim(value) and into.shape != np.shape(value):  # fewer kinds than there is room for
+            into[tuple(slice(0, size) for size in np.shape(value))] = value
+        else:
+            model[name][0] = value
+    return model[0]
 
 
 def polarisability(body: Body) -> float:
@@ -152,7 +160,7 @@ def _alias_table(weights: Floats) -> tuple[Floats, Integers]:
 
 
 def state_of(
-    system: System, model: Model, seed: tuple[int, ...], capacity: int | None = None
+    system: System, model: Any, seed: tuple[int, ...], capacity: int | None = None
 ) -> State:
     """Return the state of a system, its induced dipoles at zero.
 
@@ -163,47 +171,21 @@ def state_of(
         capacity: clusters there is room for, default as many as there are.
     """
     n = len(system)
-    many = max(n, capacity or 0)
-    piece = min(many, LONGEST_PIECE)
-    x, u, p, d = (np.zeros((many, 3)) for _ in range(4))
-    x[:n] = system.positions
+    cluster = np.zeros(max(n, capacity or 0), CLUSTER)
     axes = [np.divide(body.dipole_e_nm, body.dipole_magnitude_e_nm) for body in system.bodies]
-    u[:n] = rotated(system.orientations, system.per_cluster(axes))
-    kind = np.zeros(many, np.int64)
-    kind[:n] = system.types
-    d[:n] = model.moment[kind[:n], None] * u[:n]
-    rows = max(many, 1)
-    state = State(
-        x=x,
-        u=u,
-        p=p,
-        d=d,
-        kind=kind,
-        alive=np.arange(many),
-        head=np.full(int(np.prod(model.cells)), -1),
-        after=np.full(many, -1),
-        before=np.full(many, -1),
-        cell=np.zeros(many, np.int64),
-        bond=np.zeros((many, MOST_BONDS), np.int64),
-        degree=np.zeros(many, np.int64),
-        ends=np.concatenate([np.arange(n), np.zeros(many - n, np.int64)]),
-        place=np.concatenate([np.arange(n), np.full(many - n, -1)]),
-        member=np.zeros(many, np.int8),
-        counts=np.array([n, n, 0, 0]),
-        stamp=np.zeros(many, np.int64),
-        energy=np.zeros(1),
-        rng=np.random.SeedSequence(seed).generate_state(4, np.uint64),
-        near_count=np.zeros(2, np.int64),
-        near_index=np.zeros((2, NEAR), np.int64),
-        near_step=np.zeros((2, NEAR, 3)),
-        fresh=np.zeros(NEAR, np.int64),
-        piece=np.zeros(rows + 1, np.int64),
-        path=np.zeros((piece, 3)),
-        freed=np.zeros(rows + MOST_BONDS, np.int64),
-        trial=np.zeros((piece, 12)),
-        cross=np.zeros((4 * MOST_BONDS + 2 * piece, 2), np.int64),
-        turn=np.zeros((3, 3)),
-    )
+    cluster["x"][:n] = system.positions
+    cluster["u"][:n] = rotated(system.orientations, system.per_cluster(axes))
+    cluster["kind"][:n] = system.types
+    cluster["d"][:n] = model["moment"][system.types, None] * cluster["u"][:n]
+    cluster["alive"] = np.arange(len(cluster))
+    cluster["end"][:n] = np.arange(n)
+    cluster["place"] = -1
+    cluster["place"][:n] = np.arange(n)
+    work = np.zeros(1, WORK)
+    work["counts"][0] = (n, n, 0, 0)
+    work["rng"][0] = np.random.SeedSequence(seed).generate_state(4, np.uint64)
+    head = np.full(int(np.prod(model["cells"])), -1, np.int32)
+    state = State(cluster, head, work[0])
     _enter_all(model, state)
     return state
 
@@ -211,16 +193,16 @@ def state_of(
 @compiled
 def _enter_all(m, s):  # type: ignore[no-untyped-def]
     """Fill the cells and find all bonds."""
-    for i in range(s.counts[N_CLUSTERS]):
+    for i in range(s.work.counts[N_CLUSTERS]):
         enter_cell(m, s, i)
-    for i in range(s.counts[N_CLUSTERS]):
-        s.member[i] = 1
-        surroundings(m, s, s.kind[i], s.x[i, 0], s.x[i, 1], s.x[i, 2], 0)
-        s.member[i] = 0
-        count = find_bonds(m, s, s.kind[i], s.u[i, 0], s.u[i, 1], s.u[i, 2], 0)
+    for i in range(s.work.counts[N_CLUSTERS]):
+        s.cluster[i].member = 1
+        surroundings(m, s, s.cluster[i].kind, s.cluster[i].x, 0)
+        s.cluster[i].member = 0
+        count = find_bonds(m, s, s.cluster[i].kind, s.cluster[i].u, 0)
         for k in range(count):
-            if s.fresh[k] > i:
-                join(s, i, s.fresh[k])
+            if s.work.fresh[k] > i:
+                join(s, i, s.work.fresh[k])
 
 
 def system_of(state: State, system: System) -> System:
@@ -236,7 +218,9 @@ def system_of(state: State, system: System) -> System:
         from_axis[:, 1:] *= -1  # turns the dipole onto z
         from rowan import multiply
 
-        orientations = multiply(align_z(state.u[:n]), from_axis)
+        orientations = multiply(align_z(state.cluster["u"][:n]), from_axis)
     else:
-        orientations = align_z(state.u[:n])
-    return replace(system, positions=state.x[:n].copy(), orientations=np.asarray(orientations))
+        orientations = align_z(state.cluster["u"][:n])
+    return replace(
+        system, positions=state.cluster["x"][:n].copy(), orientations=np.asarray(orientations)
+    )
