@@ -27,7 +27,7 @@ from timing import arguments, finish
 
 import dipolar_md as dm
 from dipolar_md.analysis.chains import CRITERIA
-from dipolar_md.engines import version_of
+from dipolar_md.engines.versions import version_of
 from dipolar_md.model.system import align_z
 
 CHAIN, SPACING_NM = 20, 1.85

@@ -14,8 +14,8 @@ import time
 from timing import arguments, finish, in_a_process, rounds, spread
 
 import dipolar_md as dm
-from dipolar_md.engines import inspect_engine
-from dipolar_md.simulation.resources import candidates, fastest, ranks_can_start, trial_of
+from dipolar_md.engines.choice import inspect_engine
+from dipolar_md.simulation.placement import candidates, fastest, ranks_can_start, trial_of
 
 
 def main() -> None:

@@ -25,8 +25,8 @@ import time
 from pathlib import Path
 
 import dipolar_md as dm
-from dipolar_md.engines import inspect_engine
 from dipolar_md.engines.capabilities import refusal
+from dipolar_md.engines.choice import inspect_engine
 
 CONCENTRATION_MM, TIME_STEP_PS, CUTOFF_NM, SKIN_NM = 10.0, 0.5, 10.0, 1.5
 ENVIRONMENT = dm.Environment(298.15, 1.0, CONCENTRATION_MM)

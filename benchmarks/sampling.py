@@ -30,8 +30,8 @@ from pathlib import Path
 import dipolar_md as dm
 from dipolar_md.analysis.chains import DEFAULT_CRITERION, find_neighbours, mean_length
 from dipolar_md.analysis.timeseries import equilibration, mean_estimate
-from dipolar_md.model.outlook import contact_coupling
-from dipolar_md.study.exchange import run_ladder
+from dipolar_md.model.expectation import contact_coupling
+from dipolar_md.study.ladder import run_ladder
 
 TARGETS = (8.0, 11.0, 14.0)
 LADDER = (6.0, 6.5, 7.0, 7.5, 8.0, 9.0, 10.0, 11.0, 12.5, 14.0)

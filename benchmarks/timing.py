@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import dipolar_md as dm
-from dipolar_md.engines import inspect_engine
+from dipolar_md.engines.choice import inspect_engine
 
 CONCENTRATION_MM, TIME_STEP_PS, CUTOFF_NM, SKIN_NM = 10.0, 0.8, 10.0, 1.5
 Case = TypeVar("Case", bound=Hashable)

@@ -36,7 +36,9 @@ _NAMES = {
     ),
     "analysis.structure": ("nematic_order", "pair_correlation", "polar_order", "scattering"),
     "analysis.timeseries": ("Band", "Estimate", "distribution", "equilibration"),
-    "engines": ("Environment", "Evaluation", "Stage", "choose_engine", "evaluate"),
+    "engines.choice": ("choose_engine", "evaluate"),
+    "engines.protocol": ("Evaluation",),
+    "engines.stage": ("Environment", "Stage"),
     "engines.verification": (
         "Verification",
         "verify",
@@ -49,17 +51,17 @@ _NAMES = {
         "RunDirectoryError",
         "UnsupportedError",
     ),
-    "model.alloy": ("Alloy", "alloy44"),
+    "chemistry.alloy": ("Alloy", "alloy44"),
     "model.body": ("Body", "Site", "coarse_grain"),
-    "model.cluster": ("Cluster", "Solvent", "load_cluster", "load_solvent"),
-    "model.dipole": ("Dipole", "charge_dipole", "compare_dipoles", "compute_dipole"),
-    "model.draft": ("Draft", "draft_cluster"),
+    "chemistry.cluster": ("Cluster", "Solvent", "load_cluster", "load_solvent"),
+    "chemistry.dipole": ("Dipole", "charge_dipole", "compare_dipoles", "compute_dipole"),
+    "chemistry.draft": ("Draft", "draft_cluster"),
     "model.interactions": ("Interactions",),
-    "model.molecule": ("Molecule", "point_charge_molecule"),
-    "model.outlook": ("describe",),
-    "model.structure": ("read_molecule",),
+    "chemistry.molecule": ("Molecule", "point_charge_molecule"),
+    "model.expectation": ("describe",),
+    "chemistry.read_structure": ("read_molecule",),
     "model.system": ("System", "chain", "lattice", "pair", "random_gas", "ring"),
-    "report": (
+    "reports.run": (
         "Analysis",
         "analyze",
         "draw_bodies",
@@ -71,12 +73,12 @@ _NAMES = {
     "simulation.configurations": ("configurations",),
     "simulation.preflight": ("preflight",),
     "simulation.recipe": ("Recipe", "load_recipe"),
-    "study.execution": ("StudyStatus", "run_study", "study_status"),
-    "study.grid": ("Study", "estimate", "load_study"),
+    "study.workers": ("StudyStatus", "run_study", "study_status"),
+    "study.study_file": ("Study", "estimate", "load_study"),
     "study.slurm": ("Submission", "submit_study"),
-    "study_inference": ("StudyInference", "infer_study"),
-    "study_report": ("PhaseMap", "StudyReport", "phase_map", "report_study"),
-    "tem": ("compare_run", "image_run", "measure_image"),
+    "reports.inference": ("StudyInference", "infer_study"),
+    "reports.study": ("PhaseMap", "StudyReport", "phase_map", "report_study"),
+    "reports.micrograph": ("compare_run", "image_run", "measure_image"),
     "trajectory": ("Frame", "Trajectory"),
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names}
@@ -117,11 +119,26 @@ if TYPE_CHECKING:
     from dipolar_md.analysis.timeseries import Estimate as Estimate
     from dipolar_md.analysis.timeseries import distribution as distribution
     from dipolar_md.analysis.timeseries import equilibration as equilibration
-    from dipolar_md.engines import Environment as Environment
-    from dipolar_md.engines import Evaluation as Evaluation
-    from dipolar_md.engines import Stage as Stage
-    from dipolar_md.engines import choose_engine as choose_engine
-    from dipolar_md.engines import evaluate as evaluate
+    from dipolar_md.chemistry.alloy import Alloy as Alloy
+    from dipolar_md.chemistry.alloy import alloy44 as alloy44
+    from dipolar_md.chemistry.cluster import Cluster as Cluster
+    from dipolar_md.chemistry.cluster import Solvent as Solvent
+    from dipolar_md.chemistry.cluster import load_cluster as load_cluster
+    from dipolar_md.chemistry.cluster import load_solvent as load_solvent
+    from dipolar_md.chemistry.dipole import Dipole as Dipole
+    from dipolar_md.chemistry.dipole import charge_dipole as charge_dipole
+    from dipolar_md.chemistry.dipole import compare_dipoles as compare_dipoles
+    from dipolar_md.chemistry.dipole import compute_dipole as compute_dipole
+    from dipolar_md.chemistry.draft import Draft as Draft
+    from dipolar_md.chemistry.draft import draft_cluster as draft_cluster
+    from dipolar_md.chemistry.molecule import Molecule as Molecule
+    from dipolar_md.chemistry.molecule import point_charge_molecule as point_charge_molecule
+    from dipolar_md.chemistry.read_structure import read_molecule as read_molecule
+    from dipolar_md.engines.choice import choose_engine as choose_engine
+    from dipolar_md.engines.choice import evaluate as evaluate
+    from dipolar_md.engines.protocol import Evaluation as Evaluation
+    from dipolar_md.engines.stage import Environment as Environment
+    from dipolar_md.engines.stage import Stage as Stage
     from dipolar_md.engines.verification import Verification as Verification
     from dipolar_md.engines.verification import verify as verify
     from dipolar_md.errors import BlowUpError as BlowUpError
@@ -130,38 +147,32 @@ if TYPE_CHECKING:
     from dipolar_md.errors import InputError as InputError
     from dipolar_md.errors import RunDirectoryError as RunDirectoryError
     from dipolar_md.errors import UnsupportedError as UnsupportedError
-    from dipolar_md.model.alloy import Alloy as Alloy
-    from dipolar_md.model.alloy import alloy44 as alloy44
     from dipolar_md.model.body import Body as Body
     from dipolar_md.model.body import Site as Site
     from dipolar_md.model.body import coarse_grain as coarse_grain
-    from dipolar_md.model.cluster import Cluster as Cluster
-    from dipolar_md.model.cluster import Solvent as Solvent
-    from dipolar_md.model.cluster import load_cluster as load_cluster
-    from dipolar_md.model.cluster import load_solvent as load_solvent
-    from dipolar_md.model.dipole import Dipole as Dipole
-    from dipolar_md.model.dipole import charge_dipole as charge_dipole
-    from dipolar_md.model.dipole import compare_dipoles as compare_dipoles
-    from dipolar_md.model.dipole import compute_dipole as compute_dipole
-    from dipolar_md.model.draft import Draft as Draft
-    from dipolar_md.model.draft import draft_cluster as draft_cluster
+    from dipolar_md.model.expectation import describe as describe
     from dipolar_md.model.interactions import Interactions as Interactions
-    from dipolar_md.model.molecule import Molecule as Molecule
-    from dipolar_md.model.molecule import point_charge_molecule as point_charge_molecule
-    from dipolar_md.model.outlook import describe as describe
-    from dipolar_md.model.structure import read_molecule as read_molecule
     from dipolar_md.model.system import System as System
     from dipolar_md.model.system import chain as chain
     from dipolar_md.model.system import lattice as lattice
     from dipolar_md.model.system import pair as pair
     from dipolar_md.model.system import random_gas as random_gas
     from dipolar_md.model.system import ring as ring
-    from dipolar_md.report import Analysis as Analysis
-    from dipolar_md.report import analyze as analyze
-    from dipolar_md.report import draw_bodies as draw_bodies
-    from dipolar_md.report import draw_outlook as draw_outlook
-    from dipolar_md.report import draw_phase_estimate as draw_phase_estimate
-    from dipolar_md.report import write_cluster as write_cluster
+    from dipolar_md.reports.inference import StudyInference as StudyInference
+    from dipolar_md.reports.inference import infer_study as infer_study
+    from dipolar_md.reports.micrograph import compare_run as compare_run
+    from dipolar_md.reports.micrograph import image_run as image_run
+    from dipolar_md.reports.micrograph import measure_image as measure_image
+    from dipolar_md.reports.run import Analysis as Analysis
+    from dipolar_md.reports.run import analyze as analyze
+    from dipolar_md.reports.run import draw_bodies as draw_bodies
+    from dipolar_md.reports.run import draw_outlook as draw_outlook
+    from dipolar_md.reports.run import draw_phase_estimate as draw_phase_estimate
+    from dipolar_md.reports.run import write_cluster as write_cluster
+    from dipolar_md.reports.study import PhaseMap as PhaseMap
+    from dipolar_md.reports.study import StudyReport as StudyReport
+    from dipolar_md.reports.study import phase_map as phase_map
+    from dipolar_md.reports.study import report_study as report_study
     from dipolar_md.simulation.assembly import Progress as Progress
     from dipolar_md.simulation.assembly import Run as Run
     from dipolar_md.simulation.assembly import assemble as assemble
@@ -169,23 +180,14 @@ if TYPE_CHECKING:
     from dipolar_md.simulation.preflight import preflight as preflight
     from dipolar_md.simulation.recipe import Recipe as Recipe
     from dipolar_md.simulation.recipe import load_recipe as load_recipe
-    from dipolar_md.study.execution import StudyStatus as StudyStatus
-    from dipolar_md.study.execution import run_study as run_study
-    from dipolar_md.study.execution import study_status as study_status
-    from dipolar_md.study.grid import Study as Study
-    from dipolar_md.study.grid import estimate as estimate
-    from dipolar_md.study.grid import load_study as load_study
     from dipolar_md.study.slurm import Submission as Submission
     from dipolar_md.study.slurm import submit_study as submit_study
-    from dipolar_md.study_inference import StudyInference as StudyInference
-    from dipolar_md.study_inference import infer_study as infer_study
-    from dipolar_md.study_report import PhaseMap as PhaseMap
-    from dipolar_md.study_report import StudyReport as StudyReport
-    from dipolar_md.study_report import phase_map as phase_map
-    from dipolar_md.study_report import report_study as report_study
-    from dipolar_md.tem import compare_run as compare_run
-    from dipolar_md.tem import image_run as image_run
-    from dipolar_md.tem import measure_image as measure_image
+    from dipolar_md.study.study_file import Study as Study
+    from dipolar_md.study.study_file import estimate as estimate
+    from dipolar_md.study.study_file import load_study as load_study
+    from dipolar_md.study.workers import StudyStatus as StudyStatus
+    from dipolar_md.study.workers import run_study as run_study
+    from dipolar_md.study.workers import study_status as study_status
     from dipolar_md.trajectory import Frame as Frame
     from dipolar_md.trajectory import Trajectory as Trajectory
 

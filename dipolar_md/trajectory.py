@@ -19,9 +19,9 @@ import gsd.hoomd
 import numpy as np
 from numpy.typing import ArrayLike
 
+from dipolar_md.chemistry.cluster import Cluster, load_cluster
 from dipolar_md.errors import InputError
 from dipolar_md.model.body import Body, Site, coarse_grain
-from dipolar_md.model.cluster import Cluster, load_cluster
 from dipolar_md.model.system import System, cell_matrix, fractions
 
 _ENERGY = "energy_kJ_mol/"

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import pytest
 
 import dipolar_md as dm
-from dipolar_md.cli import main
-from dipolar_md.engines import inspect_engine
+from dipolar_md.commands.main import main
+from dipolar_md.engines.choice import inspect_engine
 
 
 def pytest_addoption(parser):

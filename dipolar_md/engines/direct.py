@@ -16,10 +16,10 @@ from scipy.spatial import cKDTree
 from scipy.special import erf, erfc
 
 from dipolar_md import theory
-from dipolar_md.engines import Evaluation, Floats, Settings, gathered, named_energies
 from dipolar_md.engines.capabilities import check_system
-from dipolar_md.model.contacts import site_energies, site_forces
+from dipolar_md.engines.protocol import Evaluation, Floats, Settings, gathered, named_energies
 from dipolar_md.model.interactions import Interactions, kinds_of_sites, site_kinds
+from dipolar_md.model.steric import site_energies, site_forces
 from dipolar_md.model.system import System, rotated, wrap
 
 Integers = NDArray[np.int64]

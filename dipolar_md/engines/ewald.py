@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import next_fast_len
 
-from dipolar_md.engines import Evaluation
 from dipolar_md.engines.capabilities import without_steric
+from dipolar_md.engines.protocol import Evaluation
 from dipolar_md.errors import InputError
 from dipolar_md.model.interactions import Interactions
 from dipolar_md.model.system import System

@@ -17,24 +17,19 @@ import hoomd
 import numpy as np
 import rowan
 
-from dipolar_md.engines import (
-    HOOMD_INSTALL,
+from dipolar_md.engines.capabilities import check_stage, check_system
+from dipolar_md.engines.ewald import Mesh, plan, record, trial_steps
+from dipolar_md.engines.protocol import (
     Evaluation,
     Finding,
     Observer,
     Report,
     Settings,
-    Stage,
-    advice,
-    blow_up_reason,
-    compressed,
     gathered,
-    hoomd_refusal,
     named_energies,
-    scaled_box,
 )
-from dipolar_md.engines.capabilities import check_stage, check_system
-from dipolar_md.engines.ewald import Mesh, plan, record, trial_steps
+from dipolar_md.engines.stage import Stage, advice, blow_up_reason, compressed, scaled_box
+from dipolar_md.engines.versions import HOOMD_INSTALL, hoomd_refusal
 from dipolar_md.errors import BlowUpError, InputError, UnsupportedError
 from dipolar_md.model.body import Body
 from dipolar_md.model.interactions import Interactions, kinds_of_sites, site_kinds

@@ -5,10 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dipolar_md.engines import DeviceName, Evaluation, Floats, choose_engine, inspect_engine
 from dipolar_md.engines.capabilities import refusal
+from dipolar_md.engines.choice import choose_engine, inspect_engine
 from dipolar_md.engines.direct import DirectEngine
 from dipolar_md.engines.ewald import errors_of
+from dipolar_md.engines.protocol import DeviceName, Evaluation, Floats
 from dipolar_md.errors import UnsupportedError
 from dipolar_md.model.interactions import Interactions
 from dipolar_md.model.system import System

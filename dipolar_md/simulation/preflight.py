@@ -6,11 +6,11 @@ from typing import NamedTuple
 import numpy as np
 
 from dipolar_md import theory
-from dipolar_md.engines import Environment, Stage
+from dipolar_md.engines.stage import Environment, Stage
 from dipolar_md.errors import InputError
 from dipolar_md.model.body import Body
 from dipolar_md.model.contacts import bond
-from dipolar_md.model.outlook import contact_coupling, expected_mean_length
+from dipolar_md.model.expectation import contact_coupling, expected_mean_length
 from dipolar_md.parameters import parameter_file
 from dipolar_md.simulation.recipe import Recipe
 from dipolar_md.units import MILLIMOLAR

@@ -15,10 +15,10 @@ import numpy as np
 import tomli_w
 from pydantic import Field, model_validator
 
-from dipolar_md.engines import Environment, Stage
+from dipolar_md.chemistry.cluster import Cluster, load_cluster
+from dipolar_md.engines.stage import Environment, Stage
 from dipolar_md.errors import InputError
 from dipolar_md.model.body import Body, coarse_grain
-from dipolar_md.model.cluster import Cluster, load_cluster
 from dipolar_md.model.interactions import Interactions
 from dipolar_md.model.system import System, random_gas
 from dipolar_md.parameters import (

@@ -27,8 +27,8 @@ from scipy.spatial import KDTree
 from scipy.special import log_ndtr, ndtr
 
 from dipolar_md.errors import InputError
-from dipolar_md.study.aggregation import THRESHOLD_LENGTH, Row, replica_mean
 from dipolar_md.study.emulator import fit_emulator
+from dipolar_md.study.table import THRESHOLD_LENGTH, Row, replica_mean
 
 Floats = NDArray[np.float64]
 
@@ -183,14 +183,6 @@ class Posterior(NamedTuple):
         if axis in self.words:
             return max(self.words[axis].values()) >= 0.95
         return next(one for one in self.axes if one.name == axis).decided
-
-
-class _States(NamedTuple):
-    """The state points of one branch: numbers (n, d), their rows, and which are lower bounds."""
-
-    numbers: Floats
-    rows: list[list[Row]]
-    censored: NDArray[np.bool_]
 
 
 def infer(

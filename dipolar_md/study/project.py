@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from dipolar_md.errors import RunDirectoryError
-from dipolar_md.study.grid import Study
+from dipolar_md.study.study_file import Study
 
 
 def open_project(study: Study, path: Path) -> Any:

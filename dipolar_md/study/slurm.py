@@ -17,9 +17,9 @@ import tomli_w
 
 from dipolar_md.errors import DipolarMDError, EngineMissingError, InputError
 from dipolar_md.simulation.assembly import locked, write_file
-from dipolar_md.study.execution import study_status
-from dipolar_md.study.grid import StatePoint, Study, estimate, load_study
 from dipolar_md.study.project import prepare, units_of
+from dipolar_md.study.study_file import StatePoint, Study, estimate, load_study
+from dipolar_md.study.workers import study_status
 
 WARNING_s = 120
 """Time before the end of the walltime at which Slurm asks a job to stop with checkpoints."""

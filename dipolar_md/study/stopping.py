@@ -9,7 +9,7 @@ from pathlib import Path
 from dipolar_md.analysis.chains import DEFAULT_CRITERION, find_neighbours, mean_length
 from dipolar_md.analysis.timeseries import equilibration, mean_estimate
 from dipolar_md.simulation.assembly import Progress, Run
-from dipolar_md.study.grid import Stopping
+from dipolar_md.study.study_file import Stopping
 
 CHECKS = 20
 """Looks at the stopping rule over the last stage."""

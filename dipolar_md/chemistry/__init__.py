@@ -1,0 +1,1 @@
+"""Clusters: from a file to numbers with sources."""

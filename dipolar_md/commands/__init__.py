@@ -1,0 +1,1 @@
+"""The command line: words and options become one public call each."""

