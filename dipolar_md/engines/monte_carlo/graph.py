@@ -16,6 +16,9 @@ from dipolar_md.engines.monte_carlo.random_numbers import (
     whole,
 )
 
+LINEAR, RING, BRANCHED = range(3)
+"""Kinds of aggregates, as columns of the histogram; a lone cluster counts as linear."""
+
 
 @compiled
 def find_bonds(m, s, kind, u, slot):  # type: ignore[no-untyped-def]
@@ -187,3 +190,11 @@ def draw_free_end(s, total, new):  # type: ignore[no-untyped-def]
         j = s.cluster[whole(s.work.rng, s.work.counts[N_ENDS])].end
         if s.cluster[j].member == 0:
             return j
+
+
+@compiled
+def kind_of_aggregate(s, ends):  # type: ignore[no-untyped-def]
+    """Return whether an aggregate with so many ends is linear, a ring or branched."""
+    if s.work.counts[N_BRANCHED]:
+        return BRANCHED
+    return LINEAR if ends else RING

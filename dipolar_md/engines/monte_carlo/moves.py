@@ -20,6 +20,7 @@ from dipolar_md.engines.monte_carlo.graph import (
     draw_free_end,
     find_bonds,
     find_free_ends,
+    kind_of_aggregate,
     partners_of,
     rewire,
 )
@@ -56,11 +57,12 @@ from dipolar_md.engines.monte_carlo.random_numbers import (
 
 
 @compiled
-def move_one(m, s, i, log_bias, from_ends, stays_whole):  # type: ignore[no-untyped-def]
+def move_one(m, s, i, log_bias, from_ends, keep):  # type: ignore[no-untyped-def]
     """Move a cluster to the place in the first row of `trial`, with dipoles drawn there, or don't.
 
     Accepted with min(1, W(new)/W(old) · e^bias), times the ratio of the number of ends before and
-    after where the cluster was chosen among them.
+    after where the cluster was chosen among them; never where the one aggregate that there is would
+    fall apart or be of another kind than `keep` (any, and any number of them: -1).
     """
     kind = s.cluster[i].kind
     log_chance = math.log(uniform(s.work.rng))
@@ -91,9 +93,9 @@ def move_one(m, s, i, log_bias, from_ends, stays_whole):  # type: ignore[no-unty
             accepted = s.cluster[i].place >= 0
             if accepted:
                 log_ratio += math.log(ends / s.work.counts[N_ENDS])
-        if stays_whole and accepted:
+        if keep >= 0 and accepted:
             s.cluster[i].member = 0
-            accepted = connected(s)
+            accepted = connected(s) and keep == kind_of_aggregate(s, s.work.counts[N_ENDS])
             s.cluster[i].member = 1
         if not (accepted and log_chance < log_ratio):
             rewire(s, i, len(stale), stale)
@@ -106,13 +108,13 @@ def move_one(m, s, i, log_bias, from_ends, stays_whole):  # type: ignore[no-unty
 
 
 @compiled
-def move_locally(m, s, width, stays_whole):  # type: ignore[no-untyped-def]
+def move_locally(m, s, width, keep):  # type: ignore[no-untyped-def]
     """Shift any cluster by up to `width` along each axis."""
     i = s.cluster[whole(s.work.rng, s.work.counts[N_CLUSTERS])].alive
     s.cluster[i].member = 1
     for axis in range(3):
         s.work.trial[0, axis] = s.cluster[i].x[axis] + width * (2 * uniform(s.work.rng) - 1)
-    accepted = move_one(m, s, i, 0.0, False, stays_whole)
+    accepted = move_one(m, s, i, 0.0, False, keep)
     s.cluster[i].member = 0
     return accepted
 
@@ -142,7 +144,7 @@ def swap(m, s, from_ends):  # type: ignore[no-untyped-def]
     if abs(t[2]) <= m.room[2] / 2:
         here, _ = density_of_places(m, s, kind, s.cluster[i].x, s.cluster[i].u, False)
         log_bias = math.log(mixture(m, share, total, here) / mixture(m, share, total, there))
-        accepted = move_one(m, s, i, log_bias, from_ends, False)
+        accepted = move_one(m, s, i, log_bias, from_ends, -1)
     s.cluster[i].member = 0
     return accepted
 
@@ -163,7 +165,7 @@ def run_moves(m, s, trials, upto, widths, longest, tally):  # type: ignore[no-un
         while move < 5 and chance >= upto[move]:
             move += 1
         if move == LOCAL:
-            accepted = move_locally(m, s, widths[0], False)
+            accepted = move_locally(m, s, widths[0], -1)
         elif move in (FROM_ENDS, FROM_ALL):
             accepted = swap(m, s, move == FROM_ENDS)
         else:

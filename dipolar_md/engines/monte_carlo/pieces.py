@@ -83,10 +83,12 @@ def ways(s, count, chance, from_ends):  # type: ignore[no-untyped-def]
             return 0.0
     if not from_ends:
         return chance * (1 / first + 1 / last)
+    if first > 1 and last > 1:
+        return 0.0
     ends = float(s.work.counts[N_ENDS])
     if count == 1:
         free = WHOLE_CHAINS if first == 0 else 0.0
-        return (free + (1 - WHOLE_CHAINS) * chance) / ends if first <= 1 else 0.0
+        return (free + (1 - WHOLE_CHAINS) * chance) / ends
     both = first == 1 and last == 1
     number = (1.0 if first == 1 else 0.0) + (1.0 if last == 1 else 0.0)
     return ((1 - WHOLE_CHAINS) * chance * number + (2 * WHOLE_CHAINS if both else 0.0)) / ends
