@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dipolar_md.engines.monte_carlo.graph import LINEAR, RING
+from dipolar_md.engines.monte_carlo.graph import OPEN
 from dipolar_md.engines.monte_carlo.growth import DOWN, TRIED_DOWN, TRIED_UP, UP, grow
 from dipolar_md.engines.monte_carlo.state import model_of, polarisability, state_of
 from dipolar_md.engines.protocol import Floats
@@ -16,7 +16,7 @@ from dipolar_md.model.system import System
 from dipolar_md.units import thermal_energy
 
 _EDGE = 1e5  # nm: of a box in which no aggregate meets its image
-_RINGS, _SHARE_OF_RINGS = -4.0, 0.1  # ln of a ring's weight over a chain's at first; share allowed
+_OTHERS, _SHARE_OF_OTHERS = -4.0, 0.1  # ln weight of what isn't open at first; share allowed
 _REFINEMENTS = 10
 _PENALTIES = (0.1, 0.03, 0.01)  # taken from the weight of a size at every visit
 
@@ -27,9 +27,9 @@ class Aggregates(NamedTuple):
     Rows are sizes n = 1 … n_max; b_n is the configurational integral per volume, c_n = b_n zⁿ.
 
     Attributes:
-        log_integral: (blocks, n_max) ln b_n of linear aggregates, b in nm^{3(n-1)}.
-        kinds: (blocks, n_max, 3) integrals of linear aggregates (1), rings and branched ones over
-            those of linear ones.
+        log_integral: (blocks, n_max) ln b_n of open chains, b in nm^{3(n-1)}.
+        over_open: (blocks, n_max, 4) integrals of open chains (1), of chains that are folded back
+            on themselves, of rings and of branched aggregates over those of open chains.
         energy_kJ_mol: (blocks, n_max) mean potential energy of linear aggregates, induced dipoles
             integrated out.
         contour_nm: (blocks, n_max) mean length of linear aggregates along their bonds.
@@ -39,7 +39,7 @@ class Aggregates(NamedTuple):
     """
 
     log_integral: Floats
-    kinds: Floats
+    over_open: Floats
     energy_kJ_mol: Floats
     contour_nm: Floats
     end_to_end2_nm2: Floats
@@ -97,12 +97,16 @@ def sample_aggregates(
         if stop():
             break
     own = 1.5 * thermal_energy(interactions.temperature_K) if polarisability(body) else 0.0
+    pairs = list(zip(kept, weights, strict=True))
+    energy, contour, squares = (
+        np.array([sums.mean(column, weight) for sums, weight in pairs]) for column in range(3)
+    )
     return Aggregates(
         log_integral=np.array([sums.log_integral() for sums in kept]),
-        kinds=np.array([sums.kinds(w) for sums, w in zip(kept, weights, strict=True)]),
-        energy_kJ_mol=np.array([sums.mean(0) - own * np.arange(1, largest + 1) for sums in kept]),
-        contour_nm=np.array([sums.mean(1) for sums in kept]),
-        end_to_end2_nm2=np.array([sums.mean(2) for sums in kept]),
+        over_open=np.array([sums.over_open(weight) for sums, weight in pairs]),
+        energy_kJ_mol=energy - own * np.arange(1, largest + 1),
+        contour_nm=contour,
+        end_to_end2_nm2=squares,
         trials=trials * len(kept),
         acceptance=float(np.mean([sums.acceptance() for sums in kept])),
     )
@@ -111,25 +115,26 @@ def sample_aggregates(
 def _first_weights(
     model: object, state: object, largest: int, width: float
 ) -> tuple[Floats, Floats]:
-    """Return ln weights (n_max + 1, 3) with which every size is seen, and the steps they suggest.
+    """Return ln weights (n_max + 1, 4) with which every size is seen, and the steps they suggest.
 
-    A ring opens seldom unless it weighs little: its weight is lowered until few are seen.
+    A ring or a folded chain opens seldom unless it weighs little: the weight of all that isn't an
+    open chain is lowered until little of it is seen.
     """
-    bias = np.zeros((largest + 1, 3))
-    bias[:, RING] = _RINGS
+    bias = np.zeros((largest + 1, 4))
+    bias[:, 1:] = _OTHERS
     for penalty in _PENALTIES:
         for _ in range(20):  # until every size was seen
             sums = _Sums(np.zeros(largest))
             sums.add(model, state, 1000 * largest, bias, width, penalty)
-            total = sums.histogram.sum(axis=0)
-            bias[:, RING] -= max(0.0, np.log(max(total[RING], 1) / total.sum() / _SHARE_OF_RINGS))
-            seen = sums.histogram[1:].sum(axis=1)
+            seen = sums.histogram[1:, OPEN]
+            share = max(1 - seen.sum() / sums.histogram.sum(), 1e-9)
+            bias[:, 1:] -= max(0.0, np.log(share / _SHARE_OF_OTHERS))
             if seen.min() > 0.2 * seen.mean():
                 break
-    steps = -np.diff(bias[1:, LINEAR])
+    steps = -np.diff(bias[1:, OPEN])
     steps[4:] = np.median(steps[4:]) if len(steps) > 4 else 0.0
-    bias[2:] += (-np.cumsum(steps) - bias[2:, LINEAR] + bias[1, LINEAR])[:, None]
-    return bias - bias[1, LINEAR], np.concatenate([[0.0], steps])
+    bias[2:] += (-np.cumsum(steps) - bias[2:, OPEN] + bias[1, OPEN])[:, None]
+    return bias - bias[1, OPEN], np.concatenate([[0.0], steps])
 
 
 class _Sums:
@@ -142,8 +147,8 @@ class _Sums:
         self.steps = steps
         sizes = len(steps) + 1
         self.chances = np.zeros((sizes, 4))
-        self.histogram = np.zeros((sizes, 3), np.int64)
-        self.measures = np.zeros((sizes, 4))
+        self.histogram = np.zeros((sizes, 4), np.int64)
+        self.measures = np.zeros((sizes, 2, 4))
 
     def add(
         self,
@@ -170,21 +175,27 @@ class _Sums:
         return np.where(np.isfinite(ratios), ratios, np.nan)
 
     def flat_weights(self, bias: Floats) -> Floats:
-        """Return the ln weights (n_max - 1, 3) with which every size would be seen alike."""
+        """Return the ln weights (n_max - 1, 4) with which every size would be seen alike."""
         ratios = self.log_ratios()
         ratios = np.where(np.isfinite(ratios), ratios, self.steps[1:])
-        return np.asarray(-np.cumsum(ratios)[:, None] + bias[2:] - bias[2:, LINEAR, None])
+        return np.asarray(-np.cumsum(ratios)[:, None] + bias[2:] - bias[2:, OPEN, None])
 
     def log_integral(self) -> Floats:
         return np.concatenate([[0.0], np.cumsum(self.log_ratios())])
 
-    def kinds(self, bias: Floats) -> Floats:
-        """Return (n_max, 3) integrals of each kind over that of linear aggregates."""
-        counts = self.histogram[1:] * np.exp(bias[1:, LINEAR, None] - bias[1:])
-        return np.asarray(counts / np.maximum(counts[:, LINEAR, None], 1))
+    def over_open(self, bias: Floats) -> Floats:
+        """Return (n_max, 4) integrals of each kind over that of open chains."""
+        counts = self.histogram[1:] * np.exp(bias[1:, OPEN, None] - bias[1:])
+        return np.asarray(counts / np.maximum(counts[:, OPEN, None], 1))
 
-    def mean(self, column: int) -> Floats:
-        return np.asarray(self.measures[1:, column] / np.maximum(self.measures[1:, 3], 1))
+    def mean(self, column: int, bias: Floats) -> Floats:
+        """Return (n_max,) means over linear aggregates, open and folded; NaN where none was seen."""
+        seen = self.measures[1:, :, 3]
+        weights = self.over_open(bias)[:, :2]
+        with np.errstate(invalid="ignore"):
+            means = self.measures[1:, :, column] / seen
+        weights = np.where(seen > 0, weights, 0.0)
+        return np.asarray(np.nansum(weights * means, axis=1) / weights.sum(axis=1))
 
     def acceptance(self) -> float:
         c = self.chances.sum(axis=0)

@@ -16,8 +16,11 @@ from dipolar_md.engines.monte_carlo.random_numbers import (
     whole,
 )
 
-LINEAR, RING, BRANCHED = range(3)
-"""Kinds of aggregates, as columns of the histogram; a lone cluster counts as linear."""
+OPEN, FOLDED, RING, BRANCHED = range(4)
+"""Kinds of an aggregate: a lone cluster or a linear chain, held by its bonds alone or folded back
+so that others hold on loosely, too; a ring; branched."""
+LOOSE = 0.3
+"""Of the dipole energy of a bond, at least: a pair that holds on loosely."""
 
 
 @compiled
@@ -37,6 +40,23 @@ def find_bonds(m, s, kind, u, slot):  # type: ignore[no-untyped-def]
         ratio2 = m.contact[kind, s.cluster[other].kind] ** 2 / r2
         if (dot - 3 * along) / 2 * ratio2 * math.sqrt(ratio2) < m.bond_energy:
             s.work.fresh[count] = other
+            count += 1
+    return count
+
+
+@compiled
+def count_loose(m, s, kind, u, slot):  # type: ignore[no-untyped-def]
+    """Return how many clusters hold on to one at the place of `slot`, were it only loosely."""
+    count = 0
+    for n in range(s.work.near_count[slot]):
+        c, step = s.cluster[s.work.near_index[slot, n]], s.work.near_step[slot, n]
+        rx, ry, rz = step[0], step[1], step[2]
+        r2 = rx * rx + ry * ry + rz * rz
+        dot = u[0] * c.u[0] + u[1] * c.u[1] + u[2] * c.u[2]
+        along = (u[0] * rx + u[1] * ry + u[2] * rz) * (c.u[0] * rx + c.u[1] * ry + c.u[2] * rz)
+        ratio2 = m.contact[kind, c.kind] ** 2 / r2
+        energy = (dot - 3 * along / r2) / 2 * ratio2 * math.sqrt(ratio2)
+        if energy < LOOSE * m.bond_energy and r2 < m.bond_reach[kind, c.kind] ** 2:
             count += 1
     return count
 
@@ -193,8 +213,10 @@ def draw_free_end(s, total, new):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def kind_of_aggregate(s, ends):  # type: ignore[no-untyped-def]
-    """Return whether an aggregate with so many ends is linear, a ring or branched."""
+def kind_of_aggregate(s, number, ends, loose):  # type: ignore[no-untyped-def]
+    """Return the kind of an aggregate of so many clusters, ends and pairs that hold on."""
     if s.work.counts[N_BRANCHED]:
         return BRANCHED
-    return LINEAR if ends else RING
+    if ends == 0:
+        return RING
+    return OPEN if loose == number - 1 else FOLDED

@@ -6,7 +6,7 @@ beside it and taken away; every size has the weight q_n e^{η_n} of its configur
 b_n = q_n/V = (1/n!) ∫ e^{-βU} dx₂…dx_n (directions and induced dipoles normalised to 1),
 
 in nm^{3(n-1)}, so that c_n = b_n zⁿ in an ideal mixture of aggregates with activity z. With the
-mean chances a of going from one linear aggregate to another, b_{n+1}/b_n = e^{η_n - η_{n+1}}
+mean chances a of going from one open chain to another, b_{n+1}/b_n = e^{η_n - η_{n+1}}
 a(n → n+1)/a(n+1 → n), whatever was accepted (transition matrix, Fitzgerald, Picard & Silver 1999,
 https://doi.org/10.1209/epl/i1999-00257-1). Every size is sampled about equally often.
 
@@ -16,8 +16,10 @@ Sources: F. H. Stillinger, J. Chem. Phys. 38, 1486 (1963), https://doi.org/10.10
 import math
 
 from dipolar_md.engines.monte_carlo.graph import (
-    LINEAR,
+    FOLDED,
+    OPEN,
     connected,
+    count_loose,
     find_bonds,
     find_free_ends,
     forget_end,
@@ -25,19 +27,21 @@ from dipolar_md.engines.monte_carlo.graph import (
     kind_of_aggregate,
     part,
     partners_of,
+    rewire,
 )
 from dipolar_md.engines.monte_carlo.kernel import (
     N_CLUSTERS,
     N_ENDS,
+    N_LOOSE,
     draw_dipole,
     energy_in,
     enter_cell,
     leave_cell,
     log_weight,
+    put,
     surroundings,
     wrap_trial,
 )
-from dipolar_md.engines.monte_carlo.moves import move_locally
 from dipolar_md.engines.monte_carlo.proposals import density_of_places, draw_beside
 from dipolar_md.engines.monte_carlo.random_numbers import compiled, uniform, whole
 
@@ -118,6 +122,7 @@ def add_one(m, s, bias, now):  # type: ignore[no-untyped-def]
     log_chance = math.log(uniform(s.work.rng))
     after = steric + draw_dipole(m, s, 0, kind, ex, ey, ez)
     bonds = find_bonds(m, s, kind, place[3:6], 1)
+    loose = s.work.counts[N_LOOSE] + count_loose(m, s, kind, place[3:6], 1)
     if bonds == 0:
         return -math.inf, now
     s.cluster[i].kind = kind
@@ -127,10 +132,11 @@ def add_one(m, s, bias, now):  # type: ignore[no-untyped-def]
             vanish(s, i)
             return -math.inf, now
     ends = s.work.counts[N_ENDS]
-    then = kind_of_aggregate(s, ends)
+    then = kind_of_aggregate(s, number + 1, ends, loose)
     log_ratio += math.log(of_both(number + 1, ends, 1.0 if s.cluster[i].place >= 0 else 0.0, 1.0))
     if log_chance < log_ratio + bias[number + 1, then] - bias[number, now]:
         s.work.energy += after
+        s.work.counts[N_LOOSE] = loose
     else:
         vanish(s, i)
     return log_ratio, then
@@ -138,7 +144,7 @@ def add_one(m, s, bias, now):  # type: ignore[no-untyped-def]
 
 @compiled
 def take_one(m, s, bias, now):  # type: ignore[no-untyped-def]
-    """Try to take a cluster away from an aggregate of kind `now`; return as `add_one`."""
+    """Try to take a cluster away from an aggregate of kind `now`; returns as `add_one`."""
     number = s.work.counts[N_CLUSTERS]
     i = draw_of_both(s)
     c = s.cluster[i]
@@ -148,30 +154,65 @@ def take_one(m, s, bias, now):  # type: ignore[no-untyped-def]
     ends, _ = find_free_ends(s, 1)
     near_ends, near_all = density_of_places(m, s, c.kind, c.x, c.u, False)
     ex, ey, ez, steric = surroundings(m, s, c.kind, c.x, 0)
+    loose = s.work.counts[N_LOOSE] - count_loose(m, s, c.kind, c.u, 0)
     whole_without = c.degree <= 1 or connected(s)
     c.member = 0
     proposed = of_both(number - 1, ends, near_ends, near_all)
     if not (whole_without and proposed > 0):
-        return -math.inf
+        return -math.inf, now
     log_ratio = math.log(proposed / chosen) - log_weight(m, c.kind, ex, ey, ez, steric)
     partners = partners_of(s, i)
     for j in partners:
         part(s, i, j)
-    step = bias[number - 1, kind_of_aggregate(s, ends)] - bias[number, now]
+    then = kind_of_aggregate(s, number - 1, ends, loose)
+    step = bias[number - 1, then] - bias[number, now]
     if math.log(uniform(s.work.rng)) < log_ratio + step:
+        s.work.counts[N_LOOSE] = loose
         s.work.energy -= energy_in(m, s, i, ex, ey, ez, steric)
         vanish(s, i)
     else:
         for j in partners:
             join(s, i, j)
-    return log_ratio
+    return log_ratio, then
 
 
 @compiled
-def add_measures(m, s, measures):  # type: ignore[no-untyped-def]
+def shift_one(m, s, bias, now, width):  # type: ignore[no-untyped-def]
+    """Try to shift a cluster of an aggregate of kind `now`, its dipoles drawn anew there."""
+    number = s.work.counts[N_CLUSTERS]
+    i = s.cluster[whole(s.work.rng, number)].alive
+    c = s.cluster[i]
+    c.member = 1
+    ex, ey, ez, steric = surroundings(m, s, c.kind, c.x, 0)
+    log_ratio = -log_weight(m, c.kind, ex, ey, ez, steric)
+    before = energy_in(m, s, i, ex, ey, ez, steric)
+    loose = s.work.counts[N_LOOSE] - count_loose(m, s, c.kind, c.u, 0)
+    place = s.work.trial[0]
+    for axis in range(3):
+        place[axis] = c.x[axis] + width * (2 * uniform(s.work.rng) - 1)
+    wrap_trial(m, s, 0)
+    ex, ey, ez, steric = surroundings(m, s, c.kind, place, 1)
+    log_ratio += log_weight(m, c.kind, ex, ey, ez, steric)
+    after = steric + draw_dipole(m, s, 0, c.kind, ex, ey, ez)
+    loose += count_loose(m, s, c.kind, place[3:6], 1)
+    c.member = 0
+    old = partners_of(s, i)
+    if not rewire(s, i, find_bonds(m, s, c.kind, place[3:6], 1), s.work.fresh):
+        return
+    then = kind_of_aggregate(s, number, s.work.counts[N_ENDS], loose)
+    log_ratio += bias[number, then] - bias[number, now]
+    if math.log(uniform(s.work.rng)) < log_ratio and connected(s):
+        s.work.energy += after - before
+        s.work.counts[N_LOOSE] = loose
+        put(m, s, i, 0)
+    else:
+        rewire(s, i, len(old), old)
+
+
+@compiled
+def add_measures(s, row):  # type: ignore[no-untyped-def]
     """Add energy, contour length and squared end-to-end distance of a linear aggregate."""
     number = s.work.counts[N_CLUSTERS]
-    row = measures[number]
     row[ENERGY] += s.work.energy
     row[SEEN] += 1
     here, last = s.cluster[0].end, -1
@@ -191,37 +232,38 @@ def add_measures(m, s, measures):  # type: ignore[no-untyped-def]
 
 @compiled
 def grow(m, s, trials, bias, penalty, steps, width, chances, histogram, measures):  # type: ignore[no-untyped-def]
-    """Do a number of trials on one aggregate, a third each local, adding and taking away.
+    """Do a number of trials on one aggregate, a third each to shift, to add and to take away.
 
-    Sizes run from 1 to len(bias) - 1, with ln weights `bias` (sizes, 3) by kind, of which each
+    Sizes run from 1 to len(bias) - 1, with ln weights `bias` (sizes, 4) by kind, of which each
     visit of a size takes `penalty` (Wang & Landau 2001, https://doi.org/10.1103/
-    PhysRevLett.86.2050; 0 to sample). Local moves keep the kind. Added to: `chances` (sizes, 4) of
-    steps between linear aggregates if their weights were e^`steps` apart, whatever the bias is;
-    `histogram` (sizes, 3) of kinds; `measures` (sizes, 4) of linear aggregates.
+    PhysRevLett.86.2050; 0 to sample). Added to: `chances` (sizes, 4) of steps between open
+    aggregates if their weights were e^`steps` apart, whatever the bias is; `histogram` (sizes, 4)
+    of kinds; `measures` (sizes, 2, 4) of open and of folded aggregates.
     """
     most = len(bias) - 1
     for trial in range(trials):
         number = s.work.counts[N_CLUSTERS]
-        now = kind_of_aggregate(s, s.work.counts[N_ENDS])
+        now = kind_of_aggregate(s, number, s.work.counts[N_ENDS], s.work.counts[N_LOOSE])
         move = uniform(s.work.rng)
         if move < 1 / 3:
-            move_locally(m, s, width, now)
+            shift_one(m, s, bias, now, width)
         elif move < 2 / 3:
             if number < most:
                 ratio, then = add_one(m, s, bias, now)
-                if now == LINEAR:
+                if now == OPEN:
                     chances[number, TRIED_UP] += 1
-                    if then == LINEAR:
+                    if then == OPEN:
                         chances[number, UP] += math.exp(min(0.0, ratio - steps[number]))
         elif number > 1:
-            ratio = take_one(m, s, bias, now)
-            if now == LINEAR:
+            ratio, then = take_one(m, s, bias, now)
+            if now == OPEN:
                 chances[number, TRIED_DOWN] += 1
-                chances[number, DOWN] += math.exp(min(0.0, ratio + steps[number - 1]))
+                if then == OPEN:
+                    chances[number, DOWN] += math.exp(min(0.0, ratio + steps[number - 1]))
         number = s.work.counts[N_CLUSTERS]
-        kind = kind_of_aggregate(s, s.work.counts[N_ENDS])
+        kind = kind_of_aggregate(s, number, s.work.counts[N_ENDS], s.work.counts[N_LOOSE])
         histogram[number, kind] += 1
-        for other in range(3):
+        for other in range(4):
             bias[number, other] -= penalty
-        if kind == LINEAR and trial % 10 == 0:
-            add_measures(m, s, measures)
+        if kind <= FOLDED and trial % 10 == 0:
+            add_measures(s, measures[number, kind])

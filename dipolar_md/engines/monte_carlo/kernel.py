@@ -41,7 +41,7 @@ LONGEST_PIECE = 1024
 """Clusters of a piece that moves as a whole."""
 RINGS, COLUMNS = 96, 64
 """Bins of distance and of cos θ in the table of places beside a cluster."""
-N_ENDS, N_CLUSTERS, N_BRANCHED, STAMP = 0, 1, 2, 3
+N_ENDS, N_CLUSTERS, N_BRANCHED, STAMP, N_LOOSE = range(5)
 
 _K = MOST_KINDS
 MODEL = np.dtype(
@@ -100,7 +100,7 @@ CLUSTER = np.dtype(
 
 WORK = np.dtype(
     [
-        ("counts", "i8", 4),  # ends, clusters, branch points, stamp
+        ("counts", "i8", 5),  # ends, clusters, branch points, stamp, pairs that hold on loosely
         ("energy", "f8"),  # running total, kJ/mol
         ("rng", "u8", 4),  # state of xoshiro256++
         ("near_count", "i8", 2),  # clusters near two places

@@ -16,11 +16,9 @@ PhysRevLett.107.237801.
 import math
 
 from dipolar_md.engines.monte_carlo.graph import (
-    connected,
     draw_free_end,
     find_bonds,
     find_free_ends,
-    kind_of_aggregate,
     partners_of,
     rewire,
 )
@@ -57,12 +55,11 @@ from dipolar_md.engines.monte_carlo.random_numbers import (
 
 
 @compiled
-def move_one(m, s, i, log_bias, from_ends, keep):  # type: ignore[no-untyped-def]
+def move_one(m, s, i, log_bias, from_ends):  # type: ignore[no-untyped-def]
     """Move a cluster to the place in the first row of `trial`, with dipoles drawn there, or don't.
 
     Accepted with min(1, W(new)/W(old) · e^bias), times the ratio of the number of ends before and
-    after where the cluster was chosen among them; never where the one aggregate that there is would
-    fall apart or be of another kind than `keep` (any, and any number of them: -1).
+    after where the cluster was chosen among them.
     """
     kind = s.cluster[i].kind
     log_chance = math.log(uniform(s.work.rng))
@@ -93,10 +90,6 @@ def move_one(m, s, i, log_bias, from_ends, keep):  # type: ignore[no-untyped-def
             accepted = s.cluster[i].place >= 0
             if accepted:
                 log_ratio += math.log(ends / s.work.counts[N_ENDS])
-        if keep >= 0 and accepted:
-            s.cluster[i].member = 0
-            accepted = connected(s) and keep == kind_of_aggregate(s, s.work.counts[N_ENDS])
-            s.cluster[i].member = 1
         if not (accepted and log_chance < log_ratio):
             rewire(s, i, len(stale), stale)
             return False
@@ -108,13 +101,13 @@ def move_one(m, s, i, log_bias, from_ends, keep):  # type: ignore[no-untyped-def
 
 
 @compiled
-def move_locally(m, s, width, keep):  # type: ignore[no-untyped-def]
+def move_locally(m, s, width):  # type: ignore[no-untyped-def]
     """Shift any cluster by up to `width` along each axis."""
     i = s.cluster[whole(s.work.rng, s.work.counts[N_CLUSTERS])].alive
     s.cluster[i].member = 1
     for axis in range(3):
         s.work.trial[0, axis] = s.cluster[i].x[axis] + width * (2 * uniform(s.work.rng) - 1)
-    accepted = move_one(m, s, i, 0.0, False, keep)
+    accepted = move_one(m, s, i, 0.0, False)
     s.cluster[i].member = 0
     return accepted
 
@@ -144,7 +137,7 @@ def swap(m, s, from_ends):  # type: ignore[no-untyped-def]
     if abs(t[2]) <= m.room[2] / 2:
         here, _ = density_of_places(m, s, kind, s.cluster[i].x, s.cluster[i].u, False)
         log_bias = math.log(mixture(m, share, total, here) / mixture(m, share, total, there))
-        accepted = move_one(m, s, i, log_bias, from_ends, -1)
+        accepted = move_one(m, s, i, log_bias, from_ends)
     s.cluster[i].member = 0
     return accepted
 
@@ -165,7 +158,7 @@ def run_moves(m, s, trials, upto, widths, longest, tally):  # type: ignore[no-un
         while move < 5 and chance >= upto[move]:
             move += 1
         if move == LOCAL:
-            accepted = move_locally(m, s, widths[0], -1)
+            accepted = move_locally(m, s, widths[0])
         elif move in (FROM_ENDS, FROM_ALL):
             accepted = swap(m, s, move == FROM_ENDS)
         else:

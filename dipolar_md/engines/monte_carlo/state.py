@@ -182,7 +182,7 @@ def state_of(
     cluster["place"] = -1
     cluster["place"][:n] = np.arange(n)
     work = np.zeros(1, WORK)
-    work["counts"][0] = (n, n, 0, 0)
+    work["counts"][0] = (n, n, 0, 0, 0)
     work["rng"][0] = np.random.SeedSequence(seed).generate_state(4, np.uint64)
     head = np.full(int(np.prod(model["cells"])), -1, np.int32)
     state = State(cluster, head, work[0])
