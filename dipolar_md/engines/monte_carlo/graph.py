@@ -19,7 +19,7 @@ from dipolar_md.engines.monte_carlo.random_numbers import (
 OPEN, FOLDED, RING, BRANCHED = range(4)
 """Kinds of an aggregate: a lone cluster or a linear chain, held by its bonds alone or folded back
 so that others hold on loosely, too; a ring; branched."""
-LOOSE = 0.3
+LOOSE = 0.5
 """Of the dipole energy of a bond, at least: a pair that holds on loosely."""
 
 

@@ -15,9 +15,12 @@ Sources: F. H. Stillinger, J. Chem. Phys. 38, 1486 (1963), https://doi.org/10.10
 
 import math
 
+import numpy as np
+
 from dipolar_md.engines.monte_carlo.graph import (
     FOLDED,
     OPEN,
+    RING,
     connected,
     count_loose,
     find_bonds,
@@ -49,8 +52,9 @@ SHARE_ENDS = 0.85
 """Of the clusters to be added beside an end or taken away from one, while there are ends."""
 UP, DOWN, TRIED_UP, TRIED_DOWN = range(4)
 """Columns of the sums of chances."""
-ENERGY, CONTOUR, END_TO_END2, SEEN = range(4)
-"""Columns of the sums over aggregates."""
+SEEN, ENERGY, CONTOUR, END_TO_END2, PARTS = range(5)
+"""Columns of the sums over aggregates; from `PARTS` on two for each stricter criterion: parts into
+which the aggregate falls, and whether it is a ring."""
 
 
 @compiled
@@ -210,35 +214,54 @@ def shift_one(m, s, bias, now, width):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def add_measures(s, row):  # type: ignore[no-untyped-def]
-    """Add energy, contour length and squared end-to-end distance of a linear aggregate."""
+def add_measures(m, s, kind, criteria, row):  # type: ignore[no-untyped-def]
+    """Add what an aggregate measures: see the columns.
+
+    Criteria (C, 2) are a farthest distance (nm) and a highest dipole energy over the contact's.
+    Parts are counted as clusters less bonds, at least one: exact but for branched aggregates.
+    """
     number = s.work.counts[N_CLUSTERS]
-    row[ENERGY] += s.work.energy
     row[SEEN] += 1
-    here, last = s.cluster[0].end, -1
-    contour = rx = ry = rz = 0.0
-    for _ in range(number - 1):
-        onwards = s.cluster[here].bond[0]
-        if onwards == last:
-            onwards = s.cluster[here].bond[1]
-        a, b = s.cluster[here].x, s.cluster[onwards].x
-        dx, dy, dz = b[0] - a[0], b[1] - a[1], b[2] - a[2]
-        contour += math.sqrt(dx * dx + dy * dy + dz * dz)
-        rx, ry, rz = rx + dx, ry + dy, rz + dz
-        last, here = here, onwards
+    row[ENERGY] += s.work.energy
+    bonds = np.zeros(len(criteria), np.int64)
+    contour = 0.0
+    for k in range(number):
+        i = s.cluster[k].alive
+        a = s.cluster[i]
+        for n in range(a.degree):
+            j = a.bond[n]
+            if j > i:
+                continue
+            b = s.cluster[j]
+            rx, ry, rz = a.x[0] - b.x[0], a.x[1] - b.x[1], a.x[2] - b.x[2]
+            r2 = rx * rx + ry * ry + rz * rz
+            r = math.sqrt(r2)
+            contour += r
+            dot = a.u[0] * b.u[0] + a.u[1] * b.u[1] + a.u[2] * b.u[2]
+            along = (a.u[0] * rx + a.u[1] * ry + a.u[2] * rz) / r2
+            along *= b.u[0] * rx + b.u[1] * ry + b.u[2] * rz
+            energy = (dot - 3 * along) / 2 * (m.contact[a.kind, b.kind] / r) ** 3
+            for c in range(len(criteria)):
+                if r < criteria[c, 0] and energy < criteria[c, 1]:
+                    bonds[c] += 1
     row[CONTOUR] += contour
-    row[END_TO_END2] += rx * rx + ry * ry + rz * rz
+    if kind <= FOLDED and number > 1:
+        a, b = s.cluster[s.cluster[0].end].x, s.cluster[s.cluster[1].end].x
+        row[END_TO_END2] += (a[0] - b[0]) ** 2 + (a[1] - b[1]) ** 2 + (a[2] - b[2]) ** 2
+    for c in range(len(criteria)):
+        row[PARTS + 2 * c] += max(1, number - bonds[c])
+        row[PARTS + 2 * c + 1] += 1.0 if kind == RING and bonds[c] == number else 0.0
 
 
 @compiled
-def grow(m, s, trials, bias, penalty, steps, width, chances, histogram, measures):  # type: ignore[no-untyped-def]
+def grow(m, s, trials, bias, penalty, steps, width, criteria, chances, histogram, measures):  # type: ignore[no-untyped-def]
     """Do a number of trials on one aggregate, a third each to shift, to add and to take away.
 
     Sizes run from 1 to len(bias) - 1, with ln weights `bias` (sizes, 4) by kind, of which each
     visit of a size takes `penalty` (Wang & Landau 2001, https://doi.org/10.1103/
     PhysRevLett.86.2050; 0 to sample). Added to: `chances` (sizes, 4) of steps between open
     aggregates if their weights were e^`steps` apart, whatever the bias is; `histogram` (sizes, 4)
-    of kinds; `measures` (sizes, 2, 4) of open and of folded aggregates.
+    of kinds; `measures` (sizes, 4, columns) of each kind, by stricter bond `criteria`.
     """
     most = len(bias) - 1
     for trial in range(trials):
@@ -265,5 +288,5 @@ def grow(m, s, trials, bias, penalty, steps, width, chances, histogram, measures
         histogram[number, kind] += 1
         for other in range(4):
             bias[number, other] -= penalty
-        if kind <= FOLDED and trial % 10 == 0:
-            add_measures(s, measures[number, kind])
+        if trial % 20 == 0:
+            add_measures(m, s, kind, criteria, measures[number, kind])
