@@ -45,7 +45,7 @@ FOREIGN = {  # who may import what is nobody else's business
     "matplotlib": {
         *("plots.style", "plots.run", "plots.measured", "plots.phase", "plots.body"),
         *("plots.study", "plots.inference"),
-        *("reports.run", "reports.micrograph", "reports.inference"),
+        *("reports.run", "reports.micrograph", "reports.inference", "files"),
     },
     "typer": {"commands.main", "commands.study"},
     "ase": {"chemistry.read_structure", "chemistry.molecule"},
