@@ -11,24 +11,33 @@ from dipolar_md.model.system import System
 
 CAPABILITIES: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
-        "spheres": {"hoomd": "yes", "lammps": "yes"},
-        "bodies of several sites": {"hoomd": "yes", "lammps": "yes"},
-        "spheres and bodies of several sites in one box": {"hoomd": "yes", "lammps": ""},
-        "point dipoles, truncated": {"hoomd": "yes", "lammps": "yes"},
-        "point dipoles, Ewald": {"hoomd": "", "lammps": "yes"},
-        "site charges, truncated": {"hoomd": "", "lammps": ""},
-        "site charges, Ewald": {"hoomd": "yes", "lammps": "yes"},
-        "point dipoles beside site charges": {"hoomd": "", "lammps": ""},
-        "Langevin dynamics": {"hoomd": "yes", "lammps": "yes"},
-        "Brownian dynamics": {"hoomd": "yes", "lammps": ""},
-        "constant energy": {"hoomd": "yes", "lammps": "yes"},
-        "film between walls, truncated": {"hoomd": "yes", "lammps": "yes"},
-        "film between walls, Ewald": {"hoomd": "", "lammps": "with site charges"},
-        "uniform electric field": {"hoomd": "yes", "lammps": "yes"},
-        "tilted boxes": {"hoomd": "", "lammps": ""},
-        "GPU": {"hoomd": "yes", "lammps": ""},
-        "several CPU threads": {"hoomd": "", "lammps": "yes"},
-        "several MPI ranks": {"hoomd": "", "lammps": "yes"},
+        "spheres": {"hoomd": "yes", "lammps": "yes", "monte_carlo": "yes"},
+        "bodies of several sites": {"hoomd": "yes", "lammps": "yes", "monte_carlo": ""},
+        "spheres and bodies of several sites in one box": {
+            "hoomd": "yes",
+            "lammps": "",
+            "monte_carlo": "",
+        },
+        "point dipoles, truncated": {"hoomd": "yes", "lammps": "yes", "monte_carlo": "yes"},
+        "point dipoles, Ewald": {"hoomd": "", "lammps": "yes", "monte_carlo": ""},
+        "site charges, truncated": {"hoomd": "", "lammps": "", "monte_carlo": ""},
+        "site charges, Ewald": {"hoomd": "yes", "lammps": "yes", "monte_carlo": ""},
+        "point dipoles beside site charges": {"hoomd": "", "lammps": "", "monte_carlo": ""},
+        "Langevin dynamics": {"hoomd": "yes", "lammps": "yes", "monte_carlo": ""},
+        "Brownian dynamics": {"hoomd": "yes", "lammps": "", "monte_carlo": ""},
+        "constant energy": {"hoomd": "yes", "lammps": "yes", "monte_carlo": ""},
+        "equilibrium sampling": {"hoomd": "", "lammps": "", "monte_carlo": "yes"},
+        "film between walls, truncated": {"hoomd": "yes", "lammps": "yes", "monte_carlo": "yes"},
+        "film between walls, Ewald": {
+            "hoomd": "",
+            "lammps": "with site charges",
+            "monte_carlo": "",
+        },
+        "uniform electric field": {"hoomd": "yes", "lammps": "yes", "monte_carlo": "yes"},
+        "tilted boxes": {"hoomd": "", "lammps": "", "monte_carlo": ""},
+        "GPU": {"hoomd": "yes", "lammps": "", "monte_carlo": ""},
+        "several CPU threads": {"hoomd": "", "lammps": "yes", "monte_carlo": ""},
+        "several MPI ranks": {"hoomd": "", "lammps": "yes", "monte_carlo": ""},
     }
 )
 """Feature by engine; an empty string where the engine can't."""
@@ -37,14 +46,15 @@ _INTEGRATORS = {
     "langevin": "Langevin dynamics",
     "brownian": "Brownian dynamics",
     "nve": "constant energy",
+    "equilibrium": "equilibrium sampling",
 }
 
 
 def capability_table() -> str:
     """Return the capabilities as a Markdown table."""
-    lines = ["| | HOOMD-blue | LAMMPS |", "|---|---|---|"]
+    lines = ["| | HOOMD-blue | LAMMPS | Monte Carlo |", "|---|---|---|---|"]
     for feature, engines in CAPABILITIES.items():
-        cells = " | ".join(engines[name] or "no" for name in ("hoomd", "lammps"))
+        cells = " | ".join(engines[name] or "no" for name in ("hoomd", "lammps", "monte_carlo"))
         lines.append(f"| {feature} | {cells} |")
     return "\n".join(lines) + "\n"
 

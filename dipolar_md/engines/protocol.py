@@ -13,7 +13,7 @@ from dipolar_md.model.interactions import Interactions
 from dipolar_md.model.system import System
 
 Floats = NDArray[np.float64]
-EngineName = Literal["auto", "hoomd", "lammps"]
+EngineName = Literal["auto", "hoomd", "lammps", "monte_carlo"]
 DeviceName = Literal["auto", "cpu", "gpu"]
 
 
@@ -89,10 +89,12 @@ class Settings:
     Attributes:
         skins_nm: neighbour-list buffers.
         ewald: real-space cutoff, mesh, order, and the measured errors of force and torque.
+        moves: Widths and acceptance of Monte Carlo moves.
     """
 
     skins_nm: dict[str, float] = field(default_factory=dict)
     ewald: dict[str, dict[str, Any]] = field(default_factory=dict)
+    moves: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 class Engine(Protocol):

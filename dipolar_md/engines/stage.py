@@ -60,7 +60,8 @@ class Stage:
         start, end: environments between which the stage ramps.
         viscosity_mPa_s: of the medium, for Stokes friction.
         friction_scale: factor on both frictions; below 1 the dynamics is accelerated.
-        integrator: `langevin`, `brownian` (overdamped), or `nve` without a thermostat.
+        integrator: `langevin`, `brownian` (overdamped), `nve` without a thermostat, or
+            `equilibrium`: Monte Carlo, whose steps are sweeps and have no time.
         chunk_steps: steps between two looks at the state.
         skin_nm: neighbour-list buffer; None lets the engine tune it.
         seed: of the thermal noise.

@@ -150,7 +150,8 @@ def run_moves(m, s, trials, upto, widths, longest, tally):  # type: ignore[no-un
     """Do a number of trial moves.
 
     Kinds come with the cumulative chances `upto` (6,); `widths` are those of a local shift (nm) and
-    of a nudge (nm, rad); trials and acceptances are added to `tally` (6, 2).
+    of a nudge (nm, rad); trials and acceptances, where there was
+    something to move, are added to `tally` (6, 2).
     """
     for _ in range(trials):
         chance = uniform(s.work.rng)
@@ -158,10 +159,11 @@ def run_moves(m, s, trials, upto, widths, longest, tally):  # type: ignore[no-un
         while move < 5 and chance >= upto[move]:
             move += 1
         if move == LOCAL:
-            accepted = move_locally(m, s, widths[0])
+            accepted = 1 if move_locally(m, s, widths[0]) else 0
         elif move in (FROM_ENDS, FROM_ALL):
-            accepted = swap(m, s, move == FROM_ENDS)
+            accepted = 1 if swap(m, s, move == FROM_ENDS) else 0
         else:
             accepted = move_piece(m, s, longest, move, widths[1], widths[2])
-        tally[move, 0] += 1
-        tally[move, 1] += accepted
+        if accepted >= 0:
+            tally[move, 0] += 1
+            tally[move, 1] += accepted

@@ -330,11 +330,15 @@ def set_cross_bonds(s, count, bonds):  # type: ignore[no-untyped-def]
 
 @compiled
 def move_piece(m, s, longest, kind_of_move, width, angle):  # type: ignore[no-untyped-def]
-    """Cut a piece off a chain (or take a whole one) and put it elsewhere, or nudge it."""
+    """Cut a piece off a chain (or take a whole one) and put it elsewhere, or nudge it.
+
+    Returns:
+        1 or 0, whether it was accepted; -1 where no such piece was found.
+    """
     from_ends = kind_of_move != PIECE_FROM_ALL
     count, chance = choose_piece(s, longest, from_ends)
     if count == 0:
-        return False
+        return -1
     for k in range(count):
         s.cluster[s.work.piece[k]].member = 1
     accepted = False
@@ -352,7 +356,7 @@ def move_piece(m, s, longest, kind_of_move, width, angle):  # type: ignore[no-un
         accepted = settle_piece(m, s, count, chance, from_ends, log_ratio)
     for k in range(count):
         s.cluster[s.work.piece[k]].member = 0
-    return accepted
+    return 1 if accepted else 0
 
 
 @compiled
