@@ -131,18 +131,16 @@ class AssociationLaw:
             by_kind = np.asarray(values, np.float64)[:, [0, 1, 3]]
             return np.asarray((weights * by_kind).sum(axis=1) / total)
 
+        held = {HELD: np.ones(len(log))}
         with np.errstate(divide="ignore"):
             rings = log + np.log(ratios[:, 2])
         return cls(
             log_chains=log + np.log(total),
             log_rings=rings,
             branched=ratios[:, 3] / total,
-            parts={name: mean(values) for name, values in parts.items()}
-            | {HELD: np.ones(len(log))},
-            ring_parts={name: np.asarray(values)[:, 2] for name, values in parts.items()}
-            | {HELD: np.ones(len(log))},
-            ring_share={name: np.asarray(values) for name, values in ring_share.items()}
-            | {HELD: np.ones(len(log))},
+            parts={name: mean(values) for name, values in parts.items()} | held,
+            ring_parts={name: np.asarray(each)[:, 2] for name, each in parts.items()} | held,
+            ring_share={name: np.asarray(each) for name, each in ring_share.items()} | held,
             contour_nm=np.asarray(contour_nm, np.float64)[:, 0],
         )
 

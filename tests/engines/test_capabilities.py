@@ -24,7 +24,9 @@ def terms(electrostatics="cutoff"):
 
 def test_the_documentation_has_the_table_of_the_code():
     assert capability_table() in (ROOT / "docs" / "model.md").read_text(encoding="utf-8")
-    assert all(set(engines) == {"hoomd", "lammps", "monte_carlo"} for engines in CAPABILITIES.values())
+    assert all(
+        set(engines) == {"hoomd", "lammps", "monte_carlo"} for engines in CAPABILITIES.values()
+    )
 
 
 @pytest.mark.parametrize(

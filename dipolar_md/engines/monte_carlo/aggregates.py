@@ -18,7 +18,7 @@ from dipolar_md.engines.monte_carlo.growth import (
     UP,
     grow,
 )
-from dipolar_md.engines.monte_carlo.state import model_of, polarisability, state_of
+from dipolar_md.engines.monte_carlo.state import model_of, state_of
 from dipolar_md.engines.protocol import Floats
 from dipolar_md.model.body import Body
 from dipolar_md.model.interactions import Interactions
@@ -30,7 +30,7 @@ REACH_CONTACTS, HIGHEST_ENERGY = 1.5, -0.2
 contact energies. Looser than any bond that is counted, so that what is left out, pairs beyond,
 hardly attracts."""
 _EDGE = 1e5  # nm: of a box in which no aggregate meets its image
-_OTHERS, _SHARE_OF_OTHERS = -5.0, 0.1  # ln weight of what isn't open at first; share allowed
+_OTHERS, _SHARE_OF_OTHERS = -4.0, 0.25  # ln weight of what isn't open at first; share allowed
 _REFINEMENTS = 12
 _PENALTIES = (0.1, 0.03, 0.01)  # taken from the weight of a size at every visit
 
@@ -87,6 +87,7 @@ def sample_aggregates(
     seed: int = 1,
     blocks: int = 10,
     trials: int | None = None,
+    polarisability_nm3: float | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Aggregates:
     """Return the configurational integrals of isolated aggregates of one kind of sphere.
@@ -101,10 +102,11 @@ def sample_aggregates(
         seed: Seed of the random numbers.
         blocks: Number of independent estimates.
         trials: Trials of each block, instead of a time.
+        polarisability_nm3: Polarisability volume, default that of the body.
         stop: Question asked after every block; True ends the sampling with what there is.
     """
     system = System.from_arrays((_EDGE,) * 3, np.zeros((1, 3)), [[1.0, 0, 0, 0]], body)
-    model = model_of(system, interactions, REACH_CONTACTS, HIGHEST_ENERGY)
+    model = model_of(system, interactions, REACH_CONTACTS, HIGHEST_ENERGY, polarisability_nm3)
     state = state_of(system, model, (seed, 0), capacity=largest)
     table = np.array(list(criteria.values()), dtype=np.float64).reshape(-1, 2)
     run = _Run(model, state, 0.06 * body.axial_contact_nm, table, largest)
@@ -118,7 +120,8 @@ def sample_aggregates(
         kept.append(run.sample(trials))
         if stop():
             break
-    own = 1.5 * thermal_energy(interactions.temperature_K) if polarisability(body) else 0.0
+    induced = 1.5 * thermal_energy(interactions.temperature_K)
+    own = induced if model["polarisability"][0] else 0.0
     over_open = np.array([sums.over_open() for sums in kept])
     means = np.array([sums.means() for sums in kept])
     sizes = np.arange(1, largest + 1)[:, None]

@@ -33,6 +33,7 @@ def model_of(
     interactions: Interactions,
     bond_reach_contacts: float = 1.5,
     bond_energy: float = -0.5,
+    polarisability_nm3: float | None = None,
 ) -> Any:
     """Return the model of spheres with truncated point dipoles.
 
@@ -41,13 +42,17 @@ def model_of(
         interactions: what acts.
         bond_reach_contacts: farthest bond, in contacts.
         bond_energy: highest dipole energy of a bond over |contact energy|.
+        polarisability_nm3: Polarisability volume of every body, default its own.
     """
     bodies, kT = system.bodies, thermal_energy(interactions.temperature_K)
     table = interactions.steric_table(bodies)
     sigma, epsilon, reach = (np.ascontiguousarray(values) for values in table)
     cut6 = np.divide(sigma, reach, out=np.zeros_like(sigma), where=reach > 0) ** 6
     moment = np.array([body.dipole_magnitude_e_nm for body in bodies])
-    alpha = np.array([polarisability(body) for body in bodies])
+    own_alpha = [polarisability(body) for body in bodies]
+    alpha = np.array(
+        own_alpha if polarisability_nm3 is None else [polarisability_nm3] * len(bodies)
+    )
     own = np.array([body.axial_contact_nm for body in bodies])
     contact = (own[:, None] + own) / 2
     bond_reach = bond_reach_contacts * contact
