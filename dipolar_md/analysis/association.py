@@ -81,6 +81,8 @@ class AssociationLaw:
         log_rings: (n_max,) ln b_n of rings; -inf where there are none.
         branched: (n_max,) share of branched aggregates among what isn't a ring.
         parts: (n_max,) by criterion: parts into which a chain falls.
+        open_parts: (n_max,) by criterion: parts of chains that aren't folded back, from which the
+            breaks of long ones follow.
         ring_parts: (n_max,) by criterion: parts into which a ring falls.
         ring_share: (n_max,) by criterion: share of rings that are rings by it.
         contour_nm: (n_max,) length of chains along their bonds.
@@ -93,6 +95,7 @@ class AssociationLaw:
     log_rings: Floats
     branched: Floats
     parts: Mapping[str, Floats]
+    open_parts: Mapping[str, Floats]
     ring_parts: Mapping[str, Floats]
     ring_share: Mapping[str, Floats]
     contour_nm: Floats
@@ -139,6 +142,7 @@ class AssociationLaw:
             log_rings=rings,
             branched=ratios[:, 3] / total,
             parts={name: mean(values) for name, values in parts.items()} | held,
+            open_parts={name: np.asarray(each)[:, 0] for name, each in parts.items()} | held,
             ring_parts={name: np.asarray(each)[:, 2] for name, each in parts.items()} | held,
             ring_share={name: np.asarray(each) for name, each in ring_share.items()} | held,
             contour_nm=np.asarray(contour_nm, np.float64)[:, 0],
@@ -171,7 +175,7 @@ class AssociationLaw:
 
     def breaks_per_bond(self, criterion: str) -> float:
         """Return p, the share of bonds of a long chain that are no bonds by a criterion."""
-        return max(0.0, fitted_line(self.parts[criterion]).slope)
+        return max(0.0, fitted_line(self.open_parts[criterion]).slope)
 
     @cached_property
     def _rings(self) -> Floats:
@@ -251,12 +255,14 @@ class AssociationLaw:
     def _parts(self, name: str, log_x: float, weights: Floats, rings: float) -> float:
         """Return the parts per nm³ by a criterion."""
         most = len(weights)
-        line = fitted_line(self.parts[name])
+        slope = self.breaks_per_bond(name)
+        upper = np.arange(1, most + 1)[most // 2 :]
+        intercept = float((self.parts[name][most // 2 :] - slope * upper).mean())
         zeroth, first = _geometric_sums(log_x, most)
-        beyond = math.exp(self.tail.intercept) * (line.intercept * zeroth + line.slope * first)
+        beyond = math.exp(self.tail.intercept) * (intercept * zeroth + slope * first)
         sizes = np.arange(1, _MOST_RING + 1)
         of_rings = np.exp(self._rings + sizes * log_x)
-        broken = np.concatenate([self.ring_parts[name], np.maximum(1, line.slope * sizes[most:])])
+        broken = np.concatenate([self.ring_parts[name], np.maximum(1, slope * sizes[most:])])
         return float((weights * self.parts[name]).sum() + beyond + (of_rings * broken).sum())
 
 

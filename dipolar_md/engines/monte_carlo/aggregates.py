@@ -30,7 +30,7 @@ REACH_CONTACTS, HIGHEST_ENERGY = 1.5, -0.2
 contact energies. Looser than any bond that is counted, so that what is left out, pairs beyond,
 hardly attracts."""
 _EDGE = 1e5  # nm: of a box in which no aggregate meets its image
-_OTHERS, _SHARE_OF_OTHERS = -4.0, 0.25  # ln weight of what isn't open at first; share allowed
+_OTHERS, _SHARE_OF_OTHERS = -2.0, 0.06  # ln weight of other kinds at first; share of each allowed
 _REFINEMENTS = 12
 _PENALTIES = (0.1, 0.03, 0.01)  # taken from the weight of a size at every visit
 
@@ -221,11 +221,12 @@ class _Run:
         self.steps = np.concatenate([[0.0], steps])
         self.set_steps(steps)
         for _ in range(_REFINEMENTS):
-            self.lower_others(self.sample(500 * self.largest))
+            self.sample(500 * self.largest)
 
     def sample(self, trials: int) -> _Sums:
         """Return the sums of a stretch at fixed weights; then make the weights better by it."""
         sums = self.grow(trials)
+        self.lower_others(sums)
         self.chances += sums.chances
         total = _Sums(self.steps, self.bias, 0)
         total.chances = self.chances
@@ -238,9 +239,9 @@ class _Run:
         self.bias[1:] = np.concatenate([[0.0], -np.cumsum(ratios)])[:, None] + others
 
     def lower_others(self, sums: _Sums) -> None:
-        """Lower the weight of all that isn't an open chain until little of it is seen.
+        """Lower the weight of each kind but open chains until little of it is seen.
 
         A ring or a folded chain opens seldom unless it weighs little.
         """
-        share = max(1 - sums.histogram[:, OPEN].sum() / sums.histogram.sum(), 1e-9)
-        self.bias[:, 1:] -= max(0.0, float(np.log(share / _SHARE_OF_OTHERS)))
+        shares = np.maximum(sums.histogram.sum(axis=0) / sums.histogram.sum(), 1e-9)
+        self.bias[:, 1:] -= np.maximum(0.0, np.log(shares[1:] / _SHARE_OF_OTHERS))

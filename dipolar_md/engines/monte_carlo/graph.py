@@ -18,7 +18,7 @@ from dipolar_md.engines.monte_carlo.random_numbers import (
 
 OPEN, FOLDED, RING, BRANCHED = range(4)
 """Kinds of an aggregate: a lone cluster or a linear chain, held by its bonds alone or folded back
-so that others hold on loosely, too; a ring; branched."""
+so that others hold on loosely, too; a ring, or any other aggregate without an end; branched."""
 LOOSE = 0.5
 """Of the dipole energy of a bond, at least: a pair that holds on loosely."""
 
@@ -215,8 +215,8 @@ def draw_free_end(s, total, new):  # type: ignore[no-untyped-def]
 @compiled
 def kind_of_aggregate(s, number, ends, loose):  # type: ignore[no-untyped-def]
     """Return the kind of an aggregate of so many clusters, ends and pairs that hold on."""
-    if s.work.counts[N_BRANCHED]:
-        return BRANCHED
     if ends == 0:
         return RING
+    if s.work.counts[N_BRANCHED]:
+        return BRANCHED
     return OPEN if loose == number - 1 else FOLDED

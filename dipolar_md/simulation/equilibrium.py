@@ -1,0 +1,177 @@
+"""Equilibrium is shown, not claimed: two opposite starts, until both say the same.
+
+One starts from a random gas, the other from straight chains of as many clusters as the box holds.
+They are done when their mean chain lengths agree and each has enough independent samples; until
+then the result says what is missing.
+"""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from dipolar_md.analysis.chains import DEFAULT_CRITERION, find_neighbours, mean_length
+from dipolar_md.analysis.timeseries import Equilibration, Estimate, equilibration, mean_estimate
+from dipolar_md.engines.choice import choose_engine
+from dipolar_md.engines.protocol import Engine, Report
+from dipolar_md.engines.stage import Environment, Stage
+from dipolar_md.errors import InputError
+from dipolar_md.model.body import Body
+from dipolar_md.model.interactions import Interactions
+from dipolar_md.model.system import System, align_z, random_gas
+from dipolar_md.units import MILLIMOLAR
+
+STARTS = ("monomers", "chains")
+_CLOSEST = 1.6  # contacts between chains of a start from chains
+_AGREE = 2.5  # standard errors of the difference
+
+
+class Equilibrium(NamedTuple):
+    """What two opposite starts say of the mean chain length.
+
+    Attributes:
+        value: Mean of both starts, each from where it is stationary, and its error.
+        starts: The same by start.
+        judged: Where each start became stationary, and how many independent samples it has.
+        series: Mean chain length by start, after every chunk of sweeps.
+        sweeps: Number of sweeps of each start.
+        missing: What is missing, in words; empty at equilibrium.
+        last: The last system by start.
+    """
+
+    value: Estimate
+    starts: dict[str, Estimate]
+    judged: dict[str, Equilibration]
+    series: dict[str, list[float]]
+    sweeps: int
+    missing: str
+    last: dict[str, System]
+
+    @property
+    def equilibrated(self) -> bool:
+        """Whether nothing is missing."""
+        return not self.missing
+
+
+def straight_chains(body: Body, count: int, concentration_mM: float) -> System:
+    """Return clusters in straight head-to-tail chains, as long as the box is wide, apart.
+
+    Chains point up and down in turn and leave a gap at their ends.
+
+    Args:
+        body: Sphere of which they are made.
+        count: Clusters.
+        concentration_mM: Concentration; sets a cubic box.
+
+    Raises:
+        InputError: too dense for chains that don't touch.
+    """
+    edge = (count / (concentration_mM * MILLIMOLAR)) ** (1 / 3)
+    contact = body.axial_contact_nm
+    most = int(edge / contact - 1)
+    chains = -(-count // max(most, 1))
+    side = math.ceil(math.sqrt(chains))
+    if most < 2 or edge / side < _CLOSEST * contact:
+        raise InputError(
+            f"concentration_mM = {concentration_mM:g} is too dense for a start from {chains} "
+            f"straight chains in a box of {edge:.4g} nm; lower it, or raise the number of clusters"
+        )
+    k, place = np.divmod(np.arange(count), most)
+    row, column = np.divmod(k, side)
+    positions = np.stack([(row + 0.5) * edge / side, (column + 0.5) * edge / side,
+                          (place + 0.5) * contact], axis=1)  # fmt: skip
+    up = np.where((row + column) % 2 == 0, 1.0, -1.0)
+    turned = align_z(np.stack([np.zeros(count), np.zeros(count), up], axis=1))
+    return System.from_arrays((edge,) * 3, positions - edge / 2, turned, body)
+
+
+def find_equilibrium(
+    body: Body,
+    interactions: Interactions,
+    count: int,
+    concentration_mM: float,
+    sweeps: int = 20000,
+    chunk: int = 20,
+    relative_error: float = 0.03,
+    seed: int = 1,
+    engine: Engine | None = None,
+    stop: Callable[[Equilibrium], bool] = lambda state: False,
+) -> Equilibrium:
+    """Return the mean chain length at equilibrium, from two opposite starts.
+
+    Both go on in turn until they agree within 2.5 standard errors, each is stationary with at least
+    ten independent samples, and their mean is known to `relative_error`.
+
+    Args:
+        body: Sphere of which all clusters are.
+        interactions: Interactions in their environment.
+        count: Clusters.
+        concentration_mM: Concentration.
+        sweeps: Most sweeps of each start.
+        chunk: Sweeps between two looks.
+        relative_error: Error of the mean at which it ends.
+        seed: Seed of the starts and of the sampling.
+        engine: Engine to sample with, default Monte Carlo.
+        stop: Asked with what there is after every turn; True ends it.
+
+    Raises:
+        InputError: too dense for the start from chains, or a box too small for the cutoff.
+    """
+    sampler = choose_engine("monte_carlo")[0] if engine is None else engine
+    here = Environment(
+        interactions.temperature_K, interactions.relative_permittivity, concentration_mM
+    )
+    now = {
+        "monomers": random_gas({body: count}, concentration_mM, seed),
+        "chains": straight_chains(body, count, concentration_mM),
+    }
+    series: dict[str, list[float]] = {name: [] for name in STARTS}
+    turn, done = 20 * chunk, 0
+    while True:
+        for number, name in enumerate(STARTS):
+            stage = Stage(
+                name, done + turn, 0.0, here, here, integrator="equilibrium", chunk_steps=chunk,
+                seed=2 * seed + number, first_step=done,
+            )  # fmt: skip
+            now[name] = sampler.run(now[name], interactions, stage, _keeper(series[name]))
+        done += turn
+        state = judge(series, done, relative_error, now)
+        if state.equilibrated or done >= sweeps or stop(state):
+            return state
+        turn = min(done // 2 // chunk * chunk or chunk, sweeps - done)  # judging costs, too
+
+
+def _keeper(series: list[float]) -> Callable[[Report], bool]:
+    def keep(report: Report) -> bool:
+        system = report.read()
+        series.append(mean_length(find_neighbours(system), len(system), DEFAULT_CRITERION))
+        return False
+
+    return keep
+
+
+def judge(
+    series: dict[str, list[float]],
+    sweeps: int,
+    relative_error: float,
+    last: dict[str, System],
+) -> Equilibrium:
+    """Return what series of two starts say together, and what is missing."""
+    judged = {name: equilibration(values) for name, values in series.items()}
+    starts = {name: mean_estimate(series[name][found.start :])[0] for name, found in judged.items()}
+    (a, da), (b, db) = ((one.value, one.error or math.inf) for one in starts.values())
+    value = Estimate((a + b) / 2, math.hypot(da, db) / 2)
+    reasons = [
+        f"the start from {name}: {found.reason}"
+        for name, found in judged.items()
+        if not found.equilibrated
+    ]
+    if abs(a - b) > _AGREE * math.hypot(da, db):
+        reasons.append(
+            f"the starts disagree: {a:.4g} ± {da:.2g} from {STARTS[0]}, {b:.4g} ± {db:.2g} from "
+            f"{STARTS[1]}"
+        )
+    if not (value.error or math.inf) <= relative_error * value.value:
+        reasons.append(f"an error of {value.error:.2g}, {relative_error:.0%} was asked for")
+    return Equilibrium(value, starts, judged, series, sweeps, "; ".join(reasons), last)
