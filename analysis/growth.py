@@ -64,11 +64,11 @@ def main() -> None:
                 course.time_ns[first:] - origin,
                 course.mean_length[first:],
                 law and (law.exponent.value, law.prefactor),
-                path.name,
+                str(path),
                 f"time in stage '{course.stage[-1]}' ({clock})",
             )
             print(
-                f"{path.name}: stationary from {course.time_ns[first + settled.start]:g} ns"
+                f"{path}: stationary from {course.time_ns[first + settled.start]:g} ns"
                 + (f" ({settled.reason})" if settled.reason else "")
                 + f"; times: {run.manifest['times']}"
             )

@@ -20,7 +20,7 @@ def main() -> None:
     parser.add_argument("runs", type=Path, nargs="+", help="run directories")
     parser.add_argument("--out", type=Path, default=Path("nanowire_lengths.png"))
     options = parser.parse_args()
-    found = {path.name: dm.nanowire_statistics(dm.Run(path).trajectory) for path in options.runs}
+    found = {str(path): dm.nanowire_statistics(dm.Run(path).trajectory) for path in options.runs}
     longest = max(int(table.sizes.max()) for table in found.values())
     edges = np.unique(np.round(np.geomspace(1, longest + 1, 16))) - 0.5
     bands = {}

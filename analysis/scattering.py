@@ -33,12 +33,12 @@ def main() -> None:
         rows = np.array([p.intensity[np.isin(p.q_per_nm, shared)] for p in parts])
         error = rows.std(axis=0, ddof=1) / np.sqrt(len(rows)) if len(rows) > 1 else None
         q = np.array(shared)
-        curves[path.name] = (q, rows.mean(axis=0), error)
+        curves[str(path)] = (q, rows.mean(axis=0), error)
         form = parts[0].form_factor[np.isin(parts[0].q_per_nm, shared)]
         high = q > 2
         peak = q[high][np.argmax((rows.mean(axis=0) / form)[high])]
         print(
-            f"{path.name}: S(q) is largest above 2 nm⁻¹ at {peak:.2f} nm⁻¹, "
+            f"{path}: S(q) is largest above 2 nm⁻¹ at {peak:.2f} nm⁻¹, "
             f"2π/q = {2 * np.pi / peak:.2f} nm; {len(rows)} frames"
         )
     curves["core alone"] = (q, form, None)

@@ -38,12 +38,12 @@ def main() -> None:
                 "found in its micrograph": dm.measure_micrograph(picture).spacings_nm,
                 **{f"measured, {k}": v for k, v in own.items() if "spacing" in k},
             }
-            plots.draw_comparison(ax, samples, (tem.low, tem.high), f"spacing, {path.name} (nm)")
+            plots.draw_comparison(ax, samples, (tem.low, tem.high), f"spacing, {path} (nm)")
             for name, values in samples.items():
                 if len(values):
                     inside = np.mean((values >= tem.low) & (values <= tem.high))
                     print(
-                        f"{path.name}, {name}: median {np.median(values):.3f} nm, "
+                        f"{path}, {name}: median {np.median(values):.3f} nm, "
                         f"{100 * inside:.1f} % within {tem} (crystal: {crystal})"
                     )
         figure.savefig(options.out)

@@ -26,7 +26,7 @@ from scipy.spatial import cKDTree
 from timing import arguments, finish
 
 import dipolar_md as dm
-from dipolar_md.analysis.chains import CRITERIA
+from dipolar_md.analysis.bonds import CRITERIA
 from dipolar_md.engines.versions import version_of
 from dipolar_md.model.system import align_z
 

@@ -45,9 +45,9 @@ def main() -> None:
         rates = {c: [r["steps_per_second"] for r in results] for c, results in found.items()}
         medians = {choice: statistics.median(values) for choice, values in rates.items()}
         best = max(medians.values())
-        recipe = dm.load_recipe("r-au-cu", {"n_clusters": n})
+        plan = dm.make_plan("r-au-cu", {"n_clusters": n})
         begin = time.perf_counter()
-        chosen = [next(iter(fastest(choices, trial_of(recipe)))) for _ in range(options.choices)]
+        chosen = [next(iter(fastest(choices, trial_of(plan)))) for _ in range(options.choices)]
         took = (time.perf_counter() - begin) / options.choices
         losses = [1 - medians[choice] / best for choice in chosen]
         for choice, values in rates.items():

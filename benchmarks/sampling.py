@@ -28,7 +28,8 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import dipolar_md as dm
-from dipolar_md.analysis.chains import DEFAULT_CRITERION, find_neighbours, mean_length
+from dipolar_md.analysis.bonds import DEFAULT_CRITERION, find_neighbours
+from dipolar_md.analysis.chains import mean_length
 from dipolar_md.analysis.timeseries import equilibration, mean_estimate
 from dipolar_md.model.expectation import contact_coupling
 from dipolar_md.study.ladder import run_ladder

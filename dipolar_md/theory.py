@@ -436,24 +436,25 @@ def polarisation_gain(polarisability_nm3: ArrayLike, distance_nm: ArrayLike) -> 
 # --- Statistics of pairs --------------------------------------------------------------------------
 
 
-def orientational_average(coupling: ArrayLike) -> FloatOrArray:
-    """Return the Boltzmann factor of two dipoles, averaged over both orientations.
+def log_orientational_average(coupling: ArrayLike) -> FloatOrArray:
+    """Return the logarithm of the Boltzmann factor of two dipoles, averaged over both orientations.
 
-    ⟨e^(−u/kT)⟩ = ∫₀¹ dc sinh(xs)/(xs), s = √(1 + 3c²), x = A/(r³kT)
+    ln ⟨e^(−u/kT)⟩ = ln ∫₀¹ dc sinh(xs)/(xs), s = √(1 + 3c²), x = A/(r³kT)
 
     Args:
-        coupling: x, dimensionless, from 0 to 250.
+        coupling: x, dimensionless, not negative.
 
     Returns:
-        The average: 1 at x = 0, 1 + x²/3 for weak and ~e^(2x)/(6x²) for strong coupling.
+        The logarithm: 0 at x = 0, x²/3 for weak and 2x − ln 6x² for strong coupling.
 
     Raises:
-        InputError: a coupling outside its range; e^(2x) nears the largest float.
+        InputError: a negative coupling.
 
     Source: A. P. Philipse, B. W. M. Kuipers, J. Phys.: Condens. Matter 22, 325104 (2010),
     https://doi.org/10.1088/0953-8984/22/32/325104.
     """
-    return np.exp(_log_orientational_average(_couplings(coupling)))
+    (x,) = _not_negative(coupling=coupling)
+    return _log_orientational_average(x)
 
 
 def second_virial_hard_sphere(coupling: ArrayLike) -> FloatOrArray:
@@ -561,7 +562,8 @@ def bonding_volume(
 
     distance, _ = pair_minimum(sigma_nm, epsilon_kJ_mol, energy_scale)
     coupling = dipolar_coupling(energy_scale, distance, temperature_K)
-    without = second_virial(sigma_nm, epsilon_kJ_mol, 0.0, temperature_K)
+    none = np.zeros_like(np.asarray(energy_scale, dtype=float))  # alike, so that it cancels exactly
+    without = second_virial(sigma_nm, epsilon_kJ_mol, none, temperature_K)
     pair = without - second_virial(sigma_nm, epsilon_kJ_mol, energy_scale, temperature_K)
     # A vanishing coupling may leave the difference a rounding error below zero.
     return np.maximum(pair, 0.0) * np.exp(2 * (zeta(3.0) - 1) * coupling)

@@ -13,16 +13,19 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Self, overload
+from typing import Any, Protocol, Self, TypeAlias, overload
 
 import gsd.hoomd
 import numpy as np
 from numpy.typing import ArrayLike
 
-from dipolar_md.chemistry.cluster import Cluster, load_cluster
+from dipolar_md.chemistry.cluster import Cluster
 from dipolar_md.errors import InputError
 from dipolar_md.model.body import Body, Site, coarse_grain
 from dipolar_md.model.system import System, cell_matrix, fractions
+
+TRAJECTORY_FILE = "trajectory.gsd"
+"""Name of the trajectory in a run directory."""
 
 _ENERGY = "energy_kJ_mol/"
 _ENERGIES = ("steric", "electrostatic", "wall", "field", "total")
@@ -74,13 +77,15 @@ class Frame:
         Raises:
             InputError: a wrong shape or value, or an unknown cluster.
         """
-        if isinstance(cluster, str | Path):
-            cluster = load_cluster(cluster)
-        if isinstance(cluster, Cluster):
+        if isinstance(cluster, str | Path | Cluster):
             cluster = coarse_grain(cluster)
         bodies = cluster if isinstance(cluster, Body) else tuple(cluster)
         system = System.from_arrays(box, positions, orientations, bodies, types)
         return cls(system, **recorded)
+
+    def __repr__(self) -> str:
+        stage = f", stage '{self.stage}'" if self.stage else ""
+        return f"<Frame at {self.time_ns:g} ns{stage}: {self.system!r}>"
 
 
 class Trajectory(Sequence[Frame]):
@@ -164,6 +169,38 @@ class Trajectory(Sequence[Frame]):
             },
             field_V_nm=tuple(float(x) for x in log["field_V_nm"]),  # type: ignore[arg-type]
         )
+
+
+class HasTrajectory(Protocol):
+    """What keeps a trajectory, as a `Run` does."""
+
+    @property
+    def trajectory(self) -> Trajectory:
+        """The frames."""
+
+
+Configuration: TypeAlias = Frame | System
+"""What an analysis of one configuration takes."""
+
+Frames: TypeAlias = Sequence[Frame] | HasTrajectory | str | Path
+"""What an analysis over frames takes: frames, a `Run`, its directory or a trajectory file."""
+
+
+def system_of(frame: Configuration) -> System:
+    """Return the system of a frame, or a system as it is."""
+    return frame.system if isinstance(frame, Frame) else frame
+
+
+def frames_of(frames: Frames) -> Sequence[Frame]:
+    """Return the frames of a run, of its directory or of a trajectory file, or frames as they are.
+
+    Raises:
+        InputError: no readable trajectory there.
+    """
+    if isinstance(frames, str | Path):
+        path = Path(frames)
+        return Trajectory(path / TRAJECTORY_FILE if path.is_dir() else path)
+    return frames.trajectory if hasattr(frames, "trajectory") else frames
 
 
 def append_frame(path: Path, frame: Frame) -> None:

@@ -22,7 +22,9 @@ def main() -> int:
     parser.add_argument("--contacts", type=float, nargs="+", default=[1.822], help="nm")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--clusters", type=int, default=1000)
-    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="other settings")
+    parser.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="other settings"
+    )
     parser.add_argument("--out", type=Path, default=Path("runs/dry-concentrations"))
     options = parser.parse_args()
     settings = dict(text.split("=", 1) for text in options.set)

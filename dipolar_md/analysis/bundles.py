@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from dipolar_md.analysis.chains import ChainGraph, dipole_directions, find_neighbours
+from dipolar_md.analysis.bonds import dipole_directions, find_neighbours
+from dipolar_md.analysis.chains import ChainGraph, find_chains
 from dipolar_md.errors import InputError
-from dipolar_md.model.system import System
-from dipolar_md.trajectory import Frame
+from dipolar_md.trajectory import Configuration, system_of
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -28,8 +28,8 @@ class Bundles:
         labels: (C,) bundle of each chain.
         sizes: (B,) chains in each bundle.
         contacts: (K, 2) clusters of different chains that lie side by side.
-        lateral_nm: (K,) their distance across the chains.
-        alignment: (K,) cosine of their dipoles: near 1 parallel, near -1 antiparallel.
+        lateral_nm: (K,) distances of these clusters across the chains, nm.
+        alignment: (K,) cosines between their dipoles: near 1 parallel, near -1 antiparallel.
         clusters: (B,) clusters in each bundle.
     """
 
@@ -52,7 +52,10 @@ class Bundles:
 
 
 def find_bundles(
-    frame: Frame | System, graph: ChainGraph, reach_contacts: float = REACH, fewest: int = 2
+    frame: Configuration,
+    graph: ChainGraph | None = None,
+    reach_contacts: float = REACH,
+    fewest: int = 2,
 ) -> Bundles:
     """Return the bundles of the chains of a frame.
 
@@ -63,15 +66,19 @@ def find_bundles(
     is the part of the separation across that line.
 
     Args:
-        frame: a frame or a system.
-        graph: its chains.
-        reach_contacts: farthest contact, in axial contacts.
-        fewest: contacts that two chains of a bundle share at least.
+        frame: A frame or a system.
+        graph: Chains of the frame (`find_chains`); None finds them.
+        reach_contacts: Distance of the farthest contact, in axial contacts.
+        fewest: Least number of contacts that two chains of a bundle share.
+
+    Returns:
+        `Bundles`, the one with most chains first.
 
     Raises:
         InputError: the graph is of another frame, or a box too small to find neighbours.
     """
-    system = frame.system if isinstance(frame, Frame) else frame
+    system = system_of(frame)
+    graph = find_chains(system) if graph is None else graph
     if len(graph.labels) != len(system):
         raise InputError(f"chains of {len(graph.labels)} clusters in a frame of {len(system)}")
     near = find_neighbours(system, reach_contacts)

@@ -1,210 +1,35 @@
-"""Bonds and the chain graph of one frame.
+"""The chain graph of one frame: connected components of its bonds, unwrapped along them.
 
-Two clusters are bonded where their dipole energy is below a fraction (default ½) of the contact
-energy -2μ_iμ_j/4πε₀ε_r r_c³ (head to tail) and they are nearer than 1.5 contacts; the contact r_c
-of a pair is the mean of its axial contacts. The ratio doesn't depend on the permittivity. Chains
-are the connected components; they are unwrapped along their bonds, never by periodic means.
+Bonds are those of `bonds`; chains are never unwrapped by periodic means.
 
 A frame of a million clusters takes seconds: all chains are walked by one depth-first search in C,
 and no statement here loops over chains.
-
-The contact is an input of the cluster, solved in vacuum for its own dipole. Where a weaker dipole
-or a solvent moves neighbours apart, the deepest dipole energy is less than the contact energy (0.77
-of it for R-Au-Cu with half its dipole) and the same fraction is a stricter criterion; so the mean
-length is always given by all of `CRITERIA`.
 """
 
-import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, TypeAlias
 
-import freud
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components, depth_first_order, dijkstra
 
-from dipolar_md.errors import InputError
-from dipolar_md.model.system import System, cell_matrix, rotated, wrap
-from dipolar_md.trajectory import Frame
+from dipolar_md.analysis.bonds import (
+    DEFAULT_CRITERION,
+    Neighbours,
+    bond_criterion,
+    find_neighbours,
+)
+from dipolar_md.model.system import System, cell_matrix
+from dipolar_md.trajectory import Configuration, Frame, Frames, frames_of, system_of
 
 if TYPE_CHECKING:
     from networkx import Graph
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
-
-DEFAULT_CRITERION = "energy_0.5"
-REACH = 1.5
-"""Farthest bond, in contacts."""
-
-CRITERIA: Mapping[str, tuple[float, float | None]] = MappingProxyType(
-    {
-        "energy_0.4": (REACH, -0.4),
-        "energy_0.5": (REACH, -0.5),
-        "energy_0.6": (REACH, -0.6),
-        "energy_0.7": (REACH, -0.7),
-        "distance_1.3_attractive": (1.3, 0.0),
-        "distance_1.3": (1.3, None),
-    }
-)
-"""Bond criteria whose influence is always reported: farthest distance and highest dipole energy.
-
-`energy_…` count distance in contacts and energy in contact energies; `distance_1.3…` count distance
-in σ, as the literature does (nearer than 1.3 σ and attracting, or nearer than 1.3 σ). Other numbers
-may be asked for in the same words, and both limits together: `distance_1.2_energy_0.6`.
-"""
-
-_WORDS = re.compile(
-    r"energy_(?P<energy>\d*\.?\d+)"
-    r"|distance_(?P<distance>\d*\.?\d+)(?P<attractive>_attractive|_energy_(?P<both>\d*\.?\d+))?"
-)
-
-
-class BondCriterion(NamedTuple):
-    """When two clusters are bonded: nearer than a distance and below a dipole energy.
-
-    Attributes:
-        reach: farthest distance, in contacts or in diameters.
-        energy: highest dipole energy in |contact energies|, None where it doesn't matter.
-        in_diameters: whether the distance counts in steric diameters σ.
-    """
-
-    reach: float
-    energy: float | None
-    in_diameters: bool
-
-
-def bond_criterion(name: str) -> BondCriterion:
-    """Return the bond criterion of a name.
-
-    Args:
-        name: a key of `CRITERIA`, or `energy_X` (dipole energy below -X contact energies and nearer
-            than 1.5 contacts), `distance_Y` (nearer than Y σ), `distance_Y_attractive` or
-            `distance_Y_energy_X` (both).
-
-    Raises:
-        InputError: not such a name; the known ones are listed.
-    """
-    words = _WORDS.fullmatch(name)
-    if not words:
-        raise InputError(
-            f"unknown bond criterion '{name}'; known: {', '.join(CRITERIA)}, or other numbers in "
-            "their place, and both limits as in distance_1.2_energy_0.6"
-        )
-    if words["energy"]:
-        return BondCriterion(REACH, -float(words["energy"]), False)
-    both = -float(words["both"]) if words["both"] else 0.0
-    return BondCriterion(float(words["distance"]), both if words["attractive"] else None, True)
-
-
-class Neighbours(NamedTuple):
-    """Pairs of clusters nearer than the farthest bond, each once.
-
-    Attributes:
-        pairs: (M, 2) cluster indices, first < second.
-        separations: (M, 3) nearest-image vectors from first to second, nm.
-        distance: (M,) in nm.
-        contacts: (M,) distance in contacts.
-        diameters: (M,) distance in steric diameters σ.
-        reduced_energy: (M,) dipole energy over |contact energy|; -1 at a head-to-tail contact.
-    """
-
-    pairs: Integers
-    separations: Floats
-    distance: Floats
-    contacts: Floats
-    diameters: Floats
-    reduced_energy: Floats
-
-    def bonded(self, criterion: str) -> NDArray[np.bool_]:
-        """Return (M,) whether each pair is bonded by a criterion, see `bond_criterion`.
-
-        Raises:
-            InputError: an unknown criterion.
-        """
-        reach, energy, in_diameters = bond_criterion(criterion)
-        near: NDArray[np.bool_] = (self.diameters if in_diameters else self.contacts) < reach
-        return near if energy is None else near & (self.reduced_energy < energy)
-
-
-def find_neighbours(
-    frame: Frame | System, reach_contacts: float = REACH, reach_diameters: float = 1.3
-) -> Neighbours:
-    """Return the pairs of a frame that a bond criterion can connect.
-
-    Args:
-        frame: a frame or a system.
-        reach_contacts: look at least so far, in contacts.
-        reach_diameters: and so far, in σ.
-
-    Raises:
-        InputError: no clusters, two at the same point, or a box too small to tell a cluster from
-            its image.
-    """
-    system = frame.system if isinstance(frame, Frame) else frame
-    if not len(system):
-        raise InputError("the frame has no clusters")
-    contact = system.per_cluster([body.axial_contact_nm for body in system.bodies])
-    sigma = system.per_cluster([body.steric_diameter_nm for body in system.bodies])
-    reach = max(reach_contacts * float(contact.max()), reach_diameters * float(sigma.max()))
-    box = freud.box.Box(*system.box)
-    width = 1 / np.linalg.norm(np.linalg.inv(cell_matrix(system.box)), axis=1).max()
-    if 2 * reach >= (1 - 1e-6) * width:  # freud compares in single precision
-        raise InputError(
-            f"box of {width:.4g} nm (between its faces) is too small to find bonds up to "
-            f"{reach:.4g} nm"
-        )
-    near = _by_place(system, reach)
-    positions = system.positions[near]
-    found = freud.locality.AABBQuery(box, positions).query(
-        positions, {"r_max": reach, "exclude_ii": True}
-    )
-    listed = found.toNeighborList()
-    once = listed.query_point_indices < listed.point_indices
-    i, j = near[listed.query_point_indices[once]], near[listed.point_indices[once]]
-    key = np.minimum(i, j) * len(system) + np.maximum(i, j)
-    key.sort()  # sorting one number beats sorting two
-    i, j = np.divmod(key, len(system))
-    pairs = np.stack([i, j], axis=1)
-    separations = system.positions[j] - system.positions[i]
-    far = np.einsum("ij,ij->i", separations, separations) > reach**2  # across the box
-    separations[far] = wrap(separations[far], system.box)
-    distance = np.linalg.norm(separations, axis=1)
-    if not distance.all():
-        first, second = pairs[np.argmin(distance)]
-        raise InputError(f"clusters {first} and {second} lie at the same point")
-    unit = separations / distance[:, None]
-    directions = dipole_directions(system)
-    one, other = directions[i], directions[j]
-    alignment = np.einsum("ij,ij->i", one, other)
-    along = np.einsum("ij,ij->i", one, unit) * np.einsum("ij,ij->i", other, unit)
-    contacts = distance / ((contact[i] + contact[j]) / 2)
-    return Neighbours(
-        pairs=pairs,
-        separations=separations,
-        distance=distance,
-        contacts=contacts,
-        diameters=distance / ((sigma[i] + sigma[j]) / 2),
-        reduced_energy=(alignment - 3 * along) / 2 / contacts**3,
-    )
-
-
-def dipole_directions(system: System) -> Floats:
-    """Return the unit dipoles (N, 3)."""
-    in_body = [np.divide(body.dipole_e_nm, body.dipole_magnitude_e_nm) for body in system.bodies]
-    return rotated(system.orientations, system.per_cluster(in_body))
-
-
-def _by_place(system: System, width_nm: float) -> Integers:
-    """Return the clusters (N,) cell by cell, so that a search finds neighbours in the cache."""
-    low, high = system.positions.min(axis=0), system.positions.max(axis=0)
-    x, y, z = ((system.positions - low) / width_nm).astype(np.int64).T
-    cells = ((high - low) / width_nm).astype(np.int64) + 1
-    return np.argsort((x * cells[1] + y) * cells[2] + z, kind="stable")
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,17 +42,19 @@ class ChainGraph:
         kinds: C strings: `monomer`, `linear`, `ring`, `branched` or `percolating`.
         branched: (C,) whether a cluster of the chain has more than two bonds.
         wraps: (C, 3) along which box vectors a loop of the chain winds around the periodic box.
-        contour_nm: (C,) length along the bonds: all of them in a ring or an unbranched percolating
-            chain, else the longest shortest path, a lower bound where a branched chain has loops;
-            0 for a monomer.
-        end_to_end_nm: (C,) straight distance between the ends of that path; 0 where it has none.
+        contour_nm: (C,) length along the bonds, nm: all of them in a ring or an unbranched
+            percolating chain, else the longest shortest path, a lower bound where a branched chain
+            has loops; 0 for a monomer.
+        end_to_end_nm: (C,) straight distance between the ends of that path, nm; 0 where it has
+            none.
         bonds: (B, 2) bonded clusters.
-        bond_vectors_nm: (B, 3) from the first to the second of each, nearest image.
-        spacings_nm: (B,) their distances.
-        degree: (N,) bonds of each cluster.
+        bond_vectors_nm: (B, 3) vectors from the first to the second cluster of each bond, nm,
+            nearest image.
+        spacings_nm: (B,) distances of bonded clusters, nm.
+        degree: (N,) number of bonds of each cluster.
         order: (N,) clusters chain by chain, along the chain where it is linear or a ring.
-        positions_nm: (N, 3) positions unwrapped along the bonds.
-        neighbours: the pairs from which the bonds were chosen.
+        positions_nm: (N, 3) positions unwrapped along the bonds, nm.
+        neighbours: Pairs from which the bonds were chosen.
     """
 
     labels: Integers
@@ -284,15 +111,25 @@ class ChainGraph:
         return np.where(self.wraps.any(axis=1), np.nan, radii)
 
     def fraction(self, *kinds: str) -> float:
-        """Return the fraction of clusters that are in chains of the given kinds."""
+        """Return the fraction of clusters that are in chains of the given kinds.
+
+        Args:
+            kinds: Words of `kinds`, such as `ring`.
+
+        Returns:
+            The fraction, 0 to 1.
+        """
         chosen = np.array([kind in kinds for kind in self.kinds])
         return float(self.sizes[chosen].sum() / self.sizes.sum())
 
     def to_networkx(self) -> "Graph":
         """Return the frame as a `networkx.Graph`.
 
-        Nodes are clusters with `chain` and `position_nm` (unwrapped); edges are bonds with
-        `spacing_nm`. Meant for frames that fit a screen: networkx takes about 1 kB per bond.
+        Meant for frames that fit a screen: networkx takes about 1 kB per bond.
+
+        Returns:
+            The graph: nodes are clusters with `chain` and `position_nm` (unwrapped), edges are
+            bonds with `spacing_nm`.
         """
         from networkx import Graph
 
@@ -309,25 +146,67 @@ class ChainGraph:
         return network
 
 
+Chains: TypeAlias = ChainGraph | Configuration | Sequence[ChainGraph] | Frames
+"""What an analysis of chains takes: the graphs of one or more frames, or the frames themselves."""
+
+
+def graphs_of(chains: Chains) -> Iterator[ChainGraph]:
+    """Yield the chain graphs of one or more frames, found by the default criterion.
+
+    Args:
+        chains: A graph, a frame or a system; a sequence of graphs or frames; or a run, its
+            directory or a trajectory file.
+
+    Yields:
+        One graph per frame; graphs as they are.
+
+    Raises:
+        InputError: no readable trajectory, or a box too small to find bonds.
+    """
+    if isinstance(chains, ChainGraph | Frame | System):
+        several: Sequence[ChainGraph | Configuration] = [chains]
+    elif isinstance(chains, Sequence) and not isinstance(chains, str):
+        several = chains
+    else:
+        several = frames_of(chains)
+    for each in several:
+        yield each if isinstance(each, ChainGraph) else find_chains(each)
+
+
 def mean_length(neighbours: Neighbours, n: int, criterion: str) -> float:
-    """Return the number-mean chain length of `n` clusters by a bond criterion."""
+    """Return the number-mean chain length by a bond criterion, without making the graph.
+
+    Args:
+        neighbours: Pairs that may be bonded (`find_neighbours`).
+        n: Number of clusters.
+        criterion: Bond criterion, see `bond_criterion`.
+
+    Returns:
+        Clusters per chain; monomers count.
+
+    Raises:
+        InputError: an unknown criterion.
+    """
     pairs = neighbours.pairs[neighbours.bonded(criterion)]
     chains, _ = connected_components(_adjacency(pairs, np.ones(len(pairs)), n), directed=False)
     return n / int(chains)
 
 
-def find_chains(frame: Frame | System, criterion: str = DEFAULT_CRITERION) -> ChainGraph:
+def find_chains(frame: Configuration, criterion: str = DEFAULT_CRITERION) -> ChainGraph:
     """Return the chains of a frame.
 
     Args:
-        frame: a frame or a system.
-        criterion: bond criterion, a key of `CRITERIA` or another in their words, see
+        frame: A frame or a system.
+        criterion: Bond criterion, a key of `CRITERIA` or another in their words, see
             `bond_criterion`.
+
+    Returns:
+        `ChainGraph`, the longest chain first.
 
     Raises:
         InputError: an unknown criterion, or a box too small to find bonds.
     """
-    system = frame.system if isinstance(frame, Frame) else frame
+    system = system_of(frame)
     n = len(system)
     farthest = bond_criterion(criterion)
     neighbours = find_neighbours(

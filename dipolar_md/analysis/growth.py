@@ -1,20 +1,29 @@
 """How chains grow along a trajectory, and by which law."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import linregress
 
-from dipolar_md.analysis.chains import DEFAULT_CRITERION, find_neighbours, mean_length
+from dipolar_md.analysis.bonds import DEFAULT_CRITERION, find_neighbours
+from dipolar_md.analysis.chains import mean_length
 from dipolar_md.analysis.timeseries import Estimate
-from dipolar_md.trajectory import Frame
+from dipolar_md.trajectory import Frames, frames_of
 
 Floats = NDArray[np.float64]
 
 
 class Growth(NamedTuple):
-    """Mean chain length and environment along a trajectory, (F,) each."""
+    """Mean chain length and environment along a trajectory, (F,) each.
+
+    Attributes:
+        time_ns: Time of each frame, ns.
+        mean_length: Number-mean chain length, clusters.
+        relative_permittivity: ε_r.
+        concentration_mM: Clusters per volume, mmol/L.
+        stage: Name of each frame's stage.
+    """
 
     time_ns: Floats
     mean_length: Floats
@@ -23,20 +32,32 @@ class Growth(NamedTuple):
     stage: tuple[str, ...]
 
 
-def growth(trajectory: Sequence[Frame], criterion: str = DEFAULT_CRITERION) -> Growth:
-    """Return the number-mean chain length along a trajectory."""
+def growth(trajectory: Frames, criterion: str = DEFAULT_CRITERION) -> Growth:
+    """Return the number-mean chain length along a trajectory.
+
+    Args:
+        trajectory: F frames in order of time, a run, its directory or a trajectory file.
+        criterion: Bond criterion, see `find_chains`.
+
+    Returns:
+        `Growth`, one value per frame.
+
+    Raises:
+        InputError: no readable trajectory, an unknown criterion, or a box too small to find bonds.
+    """
+    frames = frames_of(trajectory)
     rows = [
         (
             frame.time_ns,
             mean_length(find_neighbours(frame), len(frame.system), criterion),
             frame.relative_permittivity,
             frame.system.concentration_mM,
+            frame.stage,
         )
-        for frame in trajectory
+        for frame in frames
     ]
-    columns = np.array(rows, dtype=np.float64).reshape(-1, 4).T
-    time, length, permittivity, concentration = columns
-    stages = tuple(frame.stage for frame in trajectory)
+    *numbers, stages = zip(*rows, strict=True) if rows else [()] * 5
+    time, length, permittivity, concentration = np.array(numbers, dtype=np.float64)
     return Growth(time, length, permittivity, concentration, stages)
 
 
@@ -44,10 +65,10 @@ class GrowthLaw(NamedTuple):
     """A power law n̄ = a (t - t₀)^α of growing chains.
 
     Attributes:
-        exponent: α, with its standard error.
-        prefactor: a, the mean length 1 ns after t₀.
-        origin_ns: t₀.
-        frames: fitted.
+        exponent: Exponent α, with its standard error.
+        prefactor: Mean length a (clusters) 1 ns after t₀.
+        origin_ns: Time t₀ of the quench, ns.
+        frames: Number of frames that were fitted.
     """
 
     exponent: Estimate
@@ -61,27 +82,25 @@ def growth_law(
 ) -> GrowthLaw | None:
     """Return the power law of the mean chain length after a quench, by least squares of logarithms.
 
+    ln n̄ = ln a + α ln(t - t₀)
+
     It is worth something where the environment is constant and growth spans a decade in time; the
     exponent doesn't depend on the friction, the prefactor does. The error takes the frames for
     independent, which they are not: a lower bound.
 
     Args:
-        time_ns: (F,) times.
+        time_ns: (F,) times, ns.
         mean_length_clusters: (F,) mean chain lengths.
-        origin_ns: time of the quench.
-        end_ns: last time to fit.
+        origin_ns: Time t₀ of the quench, ns.
+        end_ns: Last time to fit, ns.
 
     Returns:
-        None with fewer than three frames between.
+        `GrowthLaw`; None with fewer than three frames between.
     """
     time, length = np.asarray(time_ns, np.float64), np.asarray(mean_length_clusters, np.float64)
     here = (time > origin_ns) & (time <= end_ns) & (length > 0)
     if here.sum() < 3:
         return None
-    x, y = np.log(time[here] - origin_ns), np.log(length[here])
-    x_mean, spread = x.mean(), float(((x - x.mean()) ** 2).sum())
-    slope = float(((x - x_mean) * y).sum() / spread)
-    rest = y - y.mean() - slope * (x - x_mean)
-    error = float(np.sqrt((rest**2).sum() / (len(x) - 2) / spread))
-    prefactor = float(np.exp(y.mean() - slope * x_mean))
-    return GrowthLaw(Estimate(slope, error), prefactor, origin_ns, len(x))
+    line = linregress(np.log(time[here] - origin_ns), np.log(length[here]))
+    exponent = Estimate(float(line.slope), float(line.stderr))
+    return GrowthLaw(exponent, float(np.exp(line.intercept)), origin_ns, int(here.sum()))

@@ -5,29 +5,29 @@ dipole axis, reduced by the n-fold symmetry of the bodies to (-180°/n, 180°/n]
 right-handed screw along the dipole. Mirror images have opposite twists.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import rowan
 from numpy.typing import NDArray
 
-from dipolar_md.analysis.chains import DEFAULT_CRITERION, ChainGraph, find_chains
+from dipolar_md.analysis.bonds import DEFAULT_CRITERION, dipole_directions
+from dipolar_md.analysis.chains import find_chains
 from dipolar_md.analysis.timeseries import Estimate, block_estimate
 from dipolar_md.model.body import Body
-from dipolar_md.model.system import System, wrap
-from dipolar_md.trajectory import Frame
+from dipolar_md.model.system import System, rotated, wrap
+from dipolar_md.trajectory import Configuration, Frames, frames_of, system_of
 
 Floats = NDArray[np.float64]
+_KINDS = ("R-R", "S-S", "R-S")
 
 
 class Twist(NamedTuple):
     """Twist of the bonds between two kinds of handedness.
 
     Attributes:
-        n_bonds: head-to-tail bonds in all frames.
-        mean_deg: circular mean of the twist, degrees; without meaning where `order` is about 0.
-        sine: ⟨sin nθ⟩, the signed helicity: 0 without handedness, opposite for mirror images.
+        n_bonds: Number of head-to-tail bonds in all frames.
+        mean_deg: Circular mean of the twist, degrees; without meaning where `order` is about 0.
+        sine: Signed helicity ⟨sin nθ⟩: 0 without handedness, opposite for mirror images.
         order: |⟨exp(inθ)⟩|, 1 for one fixed twist, about 0 for free rotation.
     """
 
@@ -41,9 +41,9 @@ class Handedness(NamedTuple):
     """Handedness along the chains of several frames.
 
     Attributes:
-        alternation: fraction of head-to-tail bonds that join R and S; None without both.
-        random_alternation: the same for a random order, 2 x_R x_S N/(N-1).
-        twists: by kind of bond: `R-R`, `S-S`, `R-S` (either order), where there are any.
+        alternation: Fraction of head-to-tail bonds that join R and S; None without both.
+        random_alternation: The same for a random order, 2 x_R x_S N/(N-1).
+        twists: Twists by kind of bond, `R-R`, `S-S` or `R-S` (either order), where there are any.
     """
 
     alternation: Estimate | None
@@ -52,25 +52,33 @@ class Handedness(NamedTuple):
 
 
 def fold(body: Body) -> int:
-    """Return how many sites the ring of a body that lies farthest along +z has; 1 without rings."""
+    """Return how many sites the ring of a body that lies farthest along +z has.
+
+    Args:
+        body: Any body.
+
+    Returns:
+        The number of sites; 1 without rings.
+    """
     rings = [s.position_nm for s in body.sites if np.hypot(*s.position_nm[:2]) > 1e-9]
     highest = max((z for _, _, z in rings), default=0.0)
     return max(1, sum(abs(z - highest) < 1e-9 for _, _, z in rings))
 
 
-def bond_twists(system: System, bonds: NDArray[np.int64]) -> tuple[NDArray[np.int64], Floats]:
-    """Return the head-to-tail bonds, tail first, and their twists.
+def bond_twists(frame: Configuration, bonds: NDArray[np.int64]) -> tuple[NDArray[np.int64], Floats]:
+    """Return the head-to-tail bonds of a frame, tail first, and their twists.
 
     Args:
-        system: whose bodies have rings.
+        frame: A frame or a system, of bodies with rings.
         bonds: (B, 2) pairs of clusters; those whose dipoles don't follow each other are left out.
 
     Returns:
         (H, 2) bonds from tail to head along the dipoles, and (H,) twists in degrees, reduced by the
         smaller symmetry of the two bodies.
     """
-    up = system.dipoles / np.linalg.norm(system.dipoles, axis=1, keepdims=True)
-    side = rowan.rotate(system.orientations, np.array([1.0, 0.0, 0.0]))
+    system = system_of(frame)
+    up = dipole_directions(system)
+    side = rotated(system.orientations, np.tile([1.0, 0.0, 0.0], (len(system), 1)))
     i, j = np.asarray(bonds).T
     steps = wrap(system.positions[j] - system.positions[i], system.box)
     along_i = np.einsum("ij,ij->i", up[i], steps)
@@ -89,42 +97,59 @@ def bond_twists(system: System, bonds: NDArray[np.int64]) -> tuple[NDArray[np.in
     return np.stack([tail, head], axis=1), period / 2 - (period / 2 - angle) % period
 
 
-def handedness(frames: Sequence[Frame], criterion: str = DEFAULT_CRITERION) -> Handedness | None:
+def handedness(frames: Frames, criterion: str = DEFAULT_CRITERION) -> Handedness | None:
     """Return alternation and twist along the chains of several frames of one run.
 
     Args:
-        frames: of the same clusters; errors are those of blocks of consecutive frames.
-        criterion: bond criterion, a key of `CRITERIA`.
+        frames: Frames of the same clusters, a run, its directory or a trajectory file; errors are
+            those of blocks of consecutive frames.
+        criterion: Bond criterion, see `find_chains`.
 
     Returns:
-        None where no cluster is R or S, or where no body has rings to tell its rotation.
+        `Handedness`; None where no cluster is R or S, or where no body has rings to tell its
+        rotation.
+
+    Raises:
+        InputError: no readable trajectory, an unknown criterion, or a box too small to find bonds.
     """
-    hands = np.array([body.handedness for body in frames[0].system.bodies])
-    folds = [fold(body) for body in frames[0].system.bodies]
+    frames = frames_of(frames)
+    first = frames[0].system
+    hands = np.array([body.handedness for body in first.bodies])
+    folds = [fold(body) for body in first.bodies]
     if max(folds) < 2 or not set(hands) & {"R", "S"}:
         return None
-    kinds: dict[str, list[Floats]] = {"R-R": [], "S-S": [], "R-S": []}
-    alternations = []
-    for frame in frames:
-        graph: ChainGraph = find_chains(frame, criterion)
-        pairs, angles = bond_twists(frame.system, graph.bonds)
-        ends = hands[frame.system.types[pairs]]
-        mixed = ends[:, 0] != ends[:, 1]
-        for kind in kinds:
-            chosen = mixed if kind == "R-S" else ~mixed & (ends[:, 0] == kind[0])
-            kinds[kind].append(min(folds) * np.radians(angles[chosen]))
-        if len(mixed):
-            alternations.append(float(mixed.mean()))
-    of_cluster = hands[frames[0].system.types]
-    n, right = len(of_cluster), float((of_cluster == "R").mean())
-    both = 0 < right < 1
+    found = [_phases_by_kind(frame.system, hands, min(folds), criterion) for frame in frames]
+    phases = {kind: [each[kind] for each, _ in found] for kind in _KINDS}
+    mixed = [fraction for _, fraction in found if fraction is not None]
+    expected = _random_alternation(hands[first.types])
     return Handedness(
-        alternation=block_estimate(alternations) if both and alternations else None,
-        random_alternation=2 * right * (1 - right) * n / (n - 1) if both else None,
+        alternation=block_estimate(mixed) if expected is not None and mixed else None,
+        random_alternation=expected,
         twists={
-            kind: _twist(found, min(folds)) for kind, found in kinds.items() if any(map(len, found))
+            kind: _twist(each, min(folds)) for kind, each in phases.items() if any(map(len, each))
         },
     )
+
+
+def _phases_by_kind(
+    system: System, hands: NDArray[np.str_], symmetry: int, criterion: str
+) -> tuple[dict[str, Floats], float | None]:
+    """Return the phases nθ of a frame's head-to-tail bonds, by kind, and which part is mixed."""
+    pairs, angles = bond_twists(system, find_chains(system, criterion).bonds)
+    ends = hands[system.types[pairs]]
+    mixed = ends[:, 0] != ends[:, 1]
+    phases = symmetry * np.radians(angles)
+    by_kind = {
+        kind: phases[mixed if kind == "R-S" else ~mixed & (ends[:, 0] == kind[0])]
+        for kind in _KINDS
+    }
+    return by_kind, float(mixed.mean()) if len(mixed) else None
+
+
+def _random_alternation(hands: NDArray[np.str_]) -> float | None:
+    """Return the fraction of neighbours of opposite hand in a random order; None without both."""
+    n, right = len(hands), float((hands == "R").mean())
+    return 2 * right * (1 - right) * n / (n - 1) if 0 < right < 1 else None
 
 
 def _twist(phases: list[Floats], symmetry: int) -> Twist:

@@ -17,8 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from dipolar_md.errors import InputError
-from dipolar_md.model.system import System
-from dipolar_md.trajectory import Frame
+from dipolar_md.trajectory import Configuration, system_of
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -38,9 +37,9 @@ class Micrograph:
 
     Attributes:
         image: (H, W) intensity, in any unit; row 0 is the top.
-        pixel_nm: edge of a pixel.
-        centres_nm: (N, 2) where the cores are, x to the right and y down from the top left corner;
-            None where nobody knows.
+        pixel_nm: Edge of a pixel, nm.
+        centres_nm: (N, 2) positions of the cores, nm, x to the right and y down from the top left
+            corner; None where nobody knows.
     """
 
     image: Floats
@@ -55,7 +54,7 @@ class Micrograph:
 
 
 def simulate_micrograph(
-    frame: Frame | System,
+    frame: Configuration,
     pixel_nm: float = 0.05,
     core_diameter_nm: float | tuple[float, float] = CORE_DIAMETER_NM,
     *,
@@ -71,19 +70,22 @@ def simulate_micrograph(
     counted with Poisson noise. The image shows the box once; cores are cut at its edges.
 
     Args:
-        frame: a frame or a system.
-        pixel_nm: edge of a pixel, nm.
-        core_diameter_nm: of every core, or the limits of a uniform distribution, nm.
-        section_nm: height of the slice about the middle of the box that is seen; default all.
-        attenuation_nm: Λ, the path in core that 1/e of the electrons pass, nm.
-        blur_nm: standard deviation of the point spread, nm.
-        dose_per_nm2: electrons per nm²; infinite for an image without noise.
-        seed: of core sizes and noise.
+        frame: A frame or a system.
+        pixel_nm: Edge of a pixel, nm.
+        core_diameter_nm: Diameter of every core, or the limits of a uniform distribution, nm.
+        section_nm: Height of the slice about the middle of the box that is seen, nm; default all.
+        attenuation_nm: Path Λ in core that 1/e of the electrons pass, nm.
+        blur_nm: Standard deviation of the point spread, nm.
+        dose_per_nm2: Electrons per nm²; infinite for an image without noise.
+        seed: Seed of core sizes and noise.
+
+    Returns:
+        `Micrograph`, with the cores' true positions.
 
     Raises:
         InputError: a length that is not positive, or an image of more than `MOST_PIXELS` pixels.
     """
-    system = frame.system if isinstance(frame, Frame) else frame
+    system = system_of(frame)
     smallest, largest = np.broadcast_to(core_diameter_nm, 2)
     for name, value in (
         ("pixel_nm", pixel_nm),
@@ -145,12 +147,12 @@ class Measurement:
     """Cores and wires found in a micrograph; lengths are projected onto its plane.
 
     Attributes:
-        centres_nm: (K, 2) cores, x to the right and y down from the top left corner.
+        centres_nm: (K, 2) cores, nm, x to the right and y down from the top left corner.
         significance: (K,) response of each core over the noise.
         links: (B, 2) neighbours within a wire.
-        spacings_nm: (B,) their distances.
-        wires: the cores of each wire of two or more, in order, longest first.
-        wire_lengths_nm: length of each along its cores.
+        spacings_nm: (B,) distances of linked neighbours, nm.
+        wires: Cores of each wire of two or more, in order, longest first.
+        wire_lengths_nm: Length of each wire along its cores, nm.
     """
 
     centres_nm: Floats
@@ -178,10 +180,13 @@ def measure_micrograph(
     so look at the overlay. Cores nearer than 0.6 d are found as one.
 
     Args:
-        micrograph: dark cores on a bright ground.
-        core_diameter_nm: expected diameter d, nm; a third more or less does little harm.
-        reach_nm: farthest neighbours of a wire, nm.
-        sigmas: smallest response of a core, in standard deviations of the noise.
+        micrograph: Image of dark cores on a bright ground.
+        core_diameter_nm: Expected diameter d, nm; a third more or less does little harm.
+        reach_nm: Distance of the farthest neighbours of a wire, nm.
+        sigmas: Smallest response of a core, in standard deviations of the noise.
+
+    Returns:
+        `Measurement`.
 
     Raises:
         InputError: a length that is not positive, an image smaller than two cores, or pixels too
@@ -274,25 +279,45 @@ def link_wires(
 
     Args:
         centres_nm: (K, 2) cores, nm.
-        reach_nm: farthest neighbours, nm.
-    """
-    from scipy.spatial import cKDTree
+        reach_nm: Distance of the farthest neighbours, nm.
 
+    Returns:
+        (B, 2) links, and the cores of each wire in order; a ring ends with its first core.
+    """
     centres = np.asarray(centres_nm, dtype=np.float64).reshape(-1, 2)
-    pairs = cKDTree(centres).query_pairs(reach_nm, output_type="ndarray") if len(centres) else []
-    pairs = np.asarray(pairs, dtype=np.int64).reshape(-1, 2)
-    steps = centres[pairs[:, 1]] - centres[pairs[:, 0]]
     mates: list[list[int]] = [[] for _ in centres]
     links = []
-    for k in np.argsort(np.linalg.norm(steps, axis=1), kind="stable").tolist():
-        i, j = pairs[k].tolist()
-        onward = all(steps[k] @ (centres[m] - centres[i]) <= 0 for m in mates[i])
-        onward &= all(steps[k] @ (centres[m] - centres[j]) >= 0 for m in mates[j])
-        if len(mates[i]) < 2 and len(mates[j]) < 2 and onward:
+    for i, j in _nearest_first(centres, reach_nm):
+        if _goes_on(centres, mates, i, j) and _goes_on(centres, mates, j, i):
             mates[i].append(j)
             mates[j].append(i)
             links.append((i, j))
-    wires, seen = [], np.zeros(len(centres), dtype=bool)
+    return np.array(links, dtype=np.int64).reshape(-1, 2), _traced(mates)
+
+
+def _nearest_first(centres: Floats, reach_nm: float) -> list[list[int]]:
+    """Return the pairs of cores nearer than the reach, the nearest first."""
+    from scipy.spatial import cKDTree
+
+    if not len(centres):
+        return []
+    pairs = cKDTree(centres).query_pairs(reach_nm, output_type="ndarray")
+    distances = np.linalg.norm(centres[pairs[:, 1]] - centres[pairs[:, 0]], axis=1)
+    nearest: list[list[int]] = pairs[np.argsort(distances, kind="stable")].tolist()
+    return nearest
+
+
+def _goes_on(centres: Floats, mates: list[list[int]], core: int, other: int) -> bool:
+    """Return whether a link to another core goes on from the one that a core may have."""
+    if len(mates[core]) > 1:
+        return False
+    step = centres[other] - centres[core]
+    return all(step @ (centres[mate] - centres[core]) <= 0 for mate in mates[core])
+
+
+def _traced(mates: list[list[int]]) -> list[Integers]:
+    """Return the cores of each wire in order; a ring ends with the core that it starts with."""
+    wires, seen = [], np.zeros(len(mates), dtype=bool)
     ends = [k for k, near in enumerate(mates) if len(near) == 1]
     for start in [*ends, *(k for k, near in enumerate(mates) if len(near) == 2)]:  # then rings
         wire, k = [], start
@@ -303,4 +328,4 @@ def link_wires(
         if wire:
             ring = len(wire) > 2 and start in mates[wire[-1]]
             wires.append(np.array([*wire, start] if ring else wire, dtype=np.int64))
-    return np.array(links, dtype=np.int64).reshape(-1, 2), wires
+    return wires

@@ -5,16 +5,11 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
+from dipolar_md.analysis.bonds import CRITERIA, DEFAULT_CRITERION
 from dipolar_md.analysis.bundles import find_bundles
-from dipolar_md.analysis.chains import (
-    CRITERIA,
-    DEFAULT_CRITERION,
-    ChainGraph,
-    find_chains,
-    mean_length,
-)
+from dipolar_md.analysis.chains import ChainGraph, find_chains, mean_length
 from dipolar_md.analysis.stiffness import (
     TangentCorrelation,
     end_to_end_persistence_nm,
@@ -33,7 +28,7 @@ from dipolar_md.analysis.timeseries import (
 from dipolar_md.errors import InputError
 from dipolar_md.model.expectation import contact_coupling
 from dipolar_md.model.system import System
-from dipolar_md.trajectory import Frame
+from dipolar_md.trajectory import Frame, Frames, frames_of
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -42,7 +37,17 @@ MOST_SAMPLES = 4_000_000
 
 
 class ChainRow(NamedTuple):
-    """One chain of one frame, a row of `chains.csv`."""
+    """One chain of one frame, a row of `chains.csv`.
+
+    Attributes:
+        frame: Number of the frame in the trajectory.
+        time_ns: Time of the frame, ns.
+        chain: Number of the chain in the frame, the longest first.
+        kind: Kind of the chain, see `ChainGraph.kinds`.
+        n_clusters: Number of clusters.
+        contour_length_nm: Length along the bonds, nm.
+        end_to_end_nm: Straight distance between the ends, nm.
+    """
 
     frame: int
     time_ns: float
@@ -58,40 +63,54 @@ class NanowireStatistics:
     """What the analysed frames say about chains; every `Estimate` is a mean over frames.
 
     Attributes:
-        cluster: the kinds of cluster, joined by ` + `.
-        n_clusters: in each frame.
-        n_frames: analysed frames.
-        equilibration: of the mean chain length over the last stage, and whether it has settled;
-            its `start` counts from the first frame of that stage.
-        independent_samples: of each mean, by its key in `summary.json`.
-        window_ns: times of the first and last of them.
-        stage: their stage.
-        temperature_K, relative_permittivity, concentration_mM: of the last frame.
-        lambda_contact: mean over clusters of λ at their own axial contact.
-        mean_chain_length, weight_mean_chain_length: number and weight mean; monomers count.
-        max_chain_length: the longest chain of a frame.
-        chained_fraction: clusters in chains of two or more; ring_fraction and branched_fraction
-            (chains in which a cluster has more than two bonds) likewise.
-        percolating: whether any chain of any frame wraps the periodic box.
-        contour_mean_nm, contour_p95_nm, contour_max_nm: over the chains of two or more of a frame.
-        end_to_end_mean_nm, radius_of_gyration_mean_nm: over the same chains; percolating ones have
-            no radius.
-        spacing_median_nm: of bonded neighbours.
-        projected_spacing_median_nm: of the same, seen along z as on a micrograph.
-        persistence_length_nm: from the decay of tangent correlations along linear chains.
-        persistence_length_end_to_end_nm: from the worm-like chain's end-to-end distance.
-        bond_lifetime_ns, chain_lifetime_ns: in simulated time, which is physical only where the
-            friction is; of a bond, and of a chain that neither gains nor loses a cluster.
-        bundled_fraction: clusters in bundles of two chains or more.
-        parallel_fraction, lateral_spacing_nm: of the contacts between chains of a bundle.
-        polar_order, nematic_order: of the dipoles.
-        mean_chain_length_by_criterion: number mean by each bond criterion.
-        sizes, spacings_nm, reduced_energies: pooled over the frames, the last two thinned evenly to
-            `MOST_SAMPLES`.
-        projected_spacings_nm: of the pooled spacings, seen along z.
-        chain_counts: (n_frames,) chains of each frame among `sizes`.
-        tangents: their correlation along linear chains.
-        chains: every chain of two or more.
+        cluster: Kinds of cluster, joined by ` + `.
+        n_clusters: Number of clusters in each frame.
+        n_frames: Number of analysed frames.
+        equilibration: Whether the mean chain length has settled over the last stage, and from where
+            on; its `start` counts from the first frame of that stage.
+        independent_samples: Number of independent samples of each mean, by its key in
+            `summary.json`.
+        window_ns: Times of the first and last analysed frame, ns.
+        stage: Name of their stage.
+        temperature_K: Temperature of the last frame, K.
+        relative_permittivity: ε_r of the last frame.
+        concentration_mM: Clusters per volume of the last frame, mmol/L.
+        lambda_contact: Mean over clusters of λ at their own axial contact.
+        mean_chain_length: Number mean, clusters; monomers count.
+        weight_mean_chain_length: Weight mean, clusters.
+        max_chain_length: Longest chain of a frame, clusters.
+        chained_fraction: Fraction of clusters in chains of two or more.
+        ring_fraction: Fraction of clusters in rings.
+        branched_fraction: Fraction of clusters in chains in which one has more than two bonds.
+        percolating: Whether any chain of any frame wraps the periodic box.
+        contour_mean_nm: Mean length along the chains of two or more of a frame, nm.
+        contour_p95_nm: Its 95th percentile, nm.
+        contour_max_nm: Its maximum, nm.
+        end_to_end_mean_nm: Mean straight distance between the ends of the same chains, nm.
+        radius_of_gyration_mean_nm: Mean radius of gyration of the same chains, nm; percolating ones
+            have none.
+        spacing_median_nm: Median spacing of bonded neighbours, nm.
+        projected_spacing_median_nm: The same seen along z as on a micrograph, nm.
+        persistence_length_nm: Persistence length from the decay of tangent correlations along
+            linear chains, nm.
+        persistence_length_end_to_end_nm: Persistence length from the worm-like chain's end-to-end
+            distance, nm.
+        bond_lifetime_ns: Mean life of a bond, ns of simulated time, which is physical only where
+            the friction is.
+        chain_lifetime_ns: Mean life of a chain that neither gains nor loses a cluster, likewise.
+        bundled_fraction: Fraction of clusters in bundles of two chains or more.
+        parallel_fraction: Fraction of contacts between chains of a bundle with parallel dipoles.
+        lateral_spacing_nm: Median lateral distance of these contacts, nm.
+        polar_order: Polar order P1 of the dipoles.
+        nematic_order: Nematic order P2 of the dipoles.
+        mean_chain_length_by_criterion: Number mean by each bond criterion, clusters.
+        sizes: (K,) clusters of each chain, pooled over the frames.
+        spacings_nm: (K,) bonded spacings, nm, pooled and thinned evenly to `MOST_SAMPLES`.
+        projected_spacings_nm: (K,) the same spacings seen along z, nm.
+        reduced_energies: (K,) pair energies in contact energies, pooled and thinned likewise.
+        chain_counts: (n_frames,) number of chains of each frame among `sizes`.
+        tangents: Correlation of tangents along linear chains.
+        chains: Every chain of two or more.
     """
 
     cluster: str
@@ -137,12 +156,34 @@ class NanowireStatistics:
     tangents: TangentCorrelation
     chains: tuple[ChainRow, ...]
 
+    def __repr__(self) -> str:
+        first, last = self.window_ns
+        return (
+            f"<NanowireStatistics of {self.n_clusters} x {self.cluster}, {self.n_frames} frames at "
+            f"{first:g}-{last:g} ns: mean chain length {self.mean_chain_length}>"
+        )
+
     def spacing_percentile_nm(self, percent: float) -> float | None:
-        """Return a percentile of the pooled bonded spacings, None without bonds."""
+        """Return a percentile of the pooled bonded spacings.
+
+        Args:
+            percent: Percentile, 0 to 100.
+
+        Returns:
+            The percentile in nm; None without bonds.
+        """
         return float(np.percentile(self.spacings_nm, percent)) if len(self.spacings_nm) else None
 
     def spacing_fraction(self, low_nm: float, high_nm: float) -> float | None:
-        """Return the fraction of bonded spacings inside a range, None without bonds."""
+        """Return the fraction of bonded spacings inside a range.
+
+        Args:
+            low_nm: Lower limit of the range, nm.
+            high_nm: Upper limit of the range, nm.
+
+        Returns:
+            The fraction; None without bonds.
+        """
         if not len(self.spacings_nm):
             return None
         return float(((self.spacings_nm >= low_nm) & (self.spacings_nm <= high_nm)).mean())
@@ -150,8 +191,10 @@ class NanowireStatistics:
     def length_fractions(self) -> dict[int, Estimate]:
         """Return the fraction of chains, by number, of up to 1, 2, 4, 8 … clusters.
 
-        Each key is the longest of its chains, those of the key before are not among them. Errors
-        are a quarter of the 95 % band of `distribution`, None where it has none.
+        Returns:
+            Fractions by the length of the longest chain counted; those of the key before are not
+            among them. Errors are a quarter of the 95 % band of `distribution`, None where it has
+            none.
         """
         longest = 2 ** np.arange(int(np.ceil(np.log2(self.sizes.max()))) + 1)
         edges = np.concatenate([[0.5], longest + 0.5])
@@ -165,7 +208,11 @@ class NanowireStatistics:
         }
 
     def summary(self) -> dict[str, Any]:
-        """Return the statistics under the keys of `summary.json`; errors under `…_err`."""
+        """Return the statistics as plain values.
+
+        Returns:
+            Values by the keys of `summary.json`; errors under `…_err`.
+        """
         table: dict[str, Any] = {
             "cluster": self.cluster,
             "n_clusters": self.n_clusters,
@@ -230,8 +277,11 @@ def analysis_window(trajectory: Sequence[Frame], discard: float = 0.5) -> range:
     """Return the frames of the last stage without its first part.
 
     Args:
-        trajectory: frames in order of time.
-        discard: part of the stage that is left out as not equilibrated, 0 to below 1.
+        trajectory: Frames in order of time.
+        discard: Part of the stage that is left out as not equilibrated, 0 to below 1.
+
+    Returns:
+        The numbers of the frames.
 
     Raises:
         InputError: no frames, or `discard` outside its range.
@@ -251,12 +301,13 @@ class _Record(NamedTuple):
     """What is kept of a frame: one number per statistic, and samples."""
 
     time_ns: float
+    mean_chain_length: float
     numbers: dict[str, float | None]
     percolating: bool
     sizes: Integers
     spacings_nm: Floats
-    projected_nm: Floats
-    energies: Floats
+    projected_spacings_nm: Floats
+    reduced_energies: Floats
     bonds: Integers
     chains: Integers
     tangents: TangentCorrelation
@@ -264,7 +315,7 @@ class _Record(NamedTuple):
 
 
 def nanowire_statistics(
-    trajectory: Sequence[Frame],
+    trajectory: Frames,
     criterion: str = DEFAULT_CRITERION,
     discard: float | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -275,57 +326,72 @@ def nanowire_statistics(
     statistical inefficiency g of each series, or block errors below ten frames.
 
     Args:
-        trajectory: frames in order of time; anyone's `Frame.from_arrays` too.
-        criterion: bond criterion, see `find_chains`.
-        discard: part of the last stage left out as not equilibrated; default, all up to the point
+        trajectory: Frames in order of time (anyone's `Frame.from_arrays` too), a run, its directory
+            or a trajectory file.
+        criterion: Bond criterion, see `find_chains`.
+        discard: Part of the last stage left out as not equilibrated; default, all up to the point
             from which the mean chain length is stationary (half of fewer than ten frames).
-        progress: called with (frames done, frames in all).
+        progress: Function called with (frames done, frames in all).
+
+    Returns:
+        `NanowireStatistics`.
 
     Raises:
         InputError: no frames, an unknown criterion, or `discard` out of range.
     """
-    window = analysis_window(trajectory, 0.0 if discard is None else discard)
+    frames = frames_of(trajectory)
+    window = analysis_window(frames, 0.0 if discard is None else discard)
     records: list[_Record] = []
     for done, index in enumerate(window, start=1):
-        frame = trajectory[index]
+        frame = frames[index]
         records.append(_record(frame, index, criterion, len(window)))
         if progress:
             progress(done, len(window))
-    settled = equilibration([r.numbers["mean_chain_length"] or 0.0 for r in records])
+    settled = equilibration([record.mean_chain_length for record in records])
     records = records[settled.start if discard is None else 0 :]
-    means: dict[str, Any] = {}
-    independent: dict[str, float] = {}
-    for key in records[0].numbers:
-        known = [value for r in records if (value := r.numbers[key]) is not None]
-        means[key] = None
-        if known:
-            means[key], independent[key] = mean_estimate(known)
-    times = [record.time_ns for record in records]
+    means, independent = _means(records)
     return NanowireStatistics(
         cluster=" + ".join(body.name for body in frame.system.bodies),
         n_clusters=len(frame.system),
         n_frames=len(records),
         equilibration=settled,
         independent_samples=independent,
-        window_ns=(times[0], times[-1]),
+        window_ns=(records[0].time_ns, records[-1].time_ns),
         stage=frame.stage,
         temperature_K=frame.temperature_K,
         relative_permittivity=frame.relative_permittivity,
         concentration_mM=frame.system.concentration_mM,
         lambda_contact=_coupling(frame.system, frame.relative_permittivity, frame.temperature_K),
-        percolating=any(record.percolating for record in records),
-        bond_lifetime_ns=lifetime_ns([record.bonds for record in records], times),
-        chain_lifetime_ns=lifetime_ns([record.chains for record in records], times),
         mean_chain_length_by_criterion={name: means.pop(name) for name in CRITERIA},
-        sizes=np.concatenate([record.sizes for record in records]),
-        spacings_nm=np.concatenate([record.spacings_nm for record in records]),
-        projected_spacings_nm=np.concatenate([record.projected_nm for record in records]),
-        reduced_energies=np.concatenate([record.energies for record in records]),
-        chain_counts=np.array([len(record.sizes) for record in records]),
-        tangents=_pooled([record.tangents for record in records]),
-        chains=tuple(row for record in records for row in record.rows),
         **means,
+        **_pooled(records),
     )
+
+
+def _means(records: Sequence[_Record]) -> tuple[dict[str, Any], dict[str, float]]:
+    """Return the mean of each number over the frames that have it, and its independent samples."""
+    means: dict[str, Any] = {}
+    independent: dict[str, float] = {}
+    for key in records[0].numbers:
+        means[key] = None
+        if known := [value for r in records if (value := r.numbers[key]) is not None]:
+            means[key], independent[key] = mean_estimate(known)
+    return means, independent
+
+
+def _pooled(records: Sequence[_Record]) -> dict[str, Any]:
+    """Return what is pooled over frames, by the attributes of `NanowireStatistics`."""
+    times = [record.time_ns for record in records]
+    samples = ("sizes", "spacings_nm", "projected_spacings_nm", "reduced_energies")
+    return {
+        **{key: np.concatenate([getattr(record, key) for record in records]) for key in samples},
+        "percolating": any(record.percolating for record in records),
+        "bond_lifetime_ns": lifetime_ns([record.bonds for record in records], times),
+        "chain_lifetime_ns": lifetime_ns([record.chains for record in records], times),
+        "chain_counts": np.array([len(record.sizes) for record in records]),
+        "tangents": _pooled_tangents([record.tangents for record in records]),
+        "chains": tuple(row for record in records for row in record.rows),
+    }
 
 
 def _record(frame: Frame, index: int, criterion: str, n_frames: int) -> _Record:
@@ -367,12 +433,13 @@ def _record(frame: Frame, index: int, criterion: str, n_frames: int) -> _Record:
     bonds = i * n + j
     return _Record(
         time_ns=frame.time_ns,
+        mean_chain_length=graph.mean_length,
         numbers=numbers,
         percolating=bool(graph.wraps.any()),
         sizes=graph.sizes,
         spacings_nm=graph.spacings_nm[some],
-        projected_nm=projected[some],
-        energies=graph.neighbours.reduced_energy[few],
+        projected_spacings_nm=projected[some],
+        reduced_energies=graph.neighbours.reduced_energy[few],
         bonds=bonds[bonds % max(1, n * n_frames // MOST_SAMPLES) == 0],  # the same ones throughout
         chains=_signatures(graph)[chained],
         tangents=tangent_correlation([graph]),
@@ -398,7 +465,7 @@ def _signatures(graph: ChainGraph) -> Integers:
     return np.asarray(np.add.reduceat(marks[graph.order], starts), dtype=np.int64)
 
 
-def _pooled(parts: Sequence[TangentCorrelation]) -> TangentCorrelation:
+def _pooled_tangents(parts: Sequence[TangentCorrelation]) -> TangentCorrelation:
     """Return the tangent correlation of all frames."""
     longest = max(parts, key=lambda part: len(part.samples))
     sums, samples = np.zeros(len(longest.samples)), np.zeros(len(longest.samples), dtype=np.int64)
@@ -413,24 +480,6 @@ def _coupling(system: System, relative_permittivity: float, temperature_K: float
         return float("nan")  # a frame of plain arrays, without an environment
     couplings = [contact_coupling(b, relative_permittivity, temperature_K) for b in system.bodies]
     return float(system.per_cluster(couplings).mean())
-
-
-def energy_minimum(reduced_energies: ArrayLike) -> float | None:
-    """Return the emptiest pair energy between bonded and unbonded pairs, in contact energies.
-
-    The minimum of a smoothed histogram between its bonded peak (below -0.5) and -0.05; None where
-    there are too few pairs to tell, or no minimum inside.
-    """
-    edges = np.linspace(-1.5, 0.0, 61)
-    counts, _ = np.histogram(np.asarray(reduced_energies), edges)
-    centres = (edges[1:] + edges[:-1]) / 2
-    if counts[centres < -0.5].sum() < 200:
-        return None
-    smooth = np.convolve(counts, np.ones(5) / 5, mode="same")
-    peak = int(np.argmax(np.where(centres < -0.5, smooth, 0)))
-    last = int(np.searchsorted(centres, -0.05))
-    lowest = peak + int(np.argmin(smooth[peak:last]))
-    return float(centres[lowest]) if peak < lowest < last - 1 else None
 
 
 def _of(statistic: Callable[[Floats], Any], values: Floats) -> float | None:

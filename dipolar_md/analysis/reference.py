@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from scipy import stats
 
 from dipolar_md.analysis.nanowires import NanowireStatistics
-from dipolar_md.analysis.timeseries import Estimate, bootstrap_interval
+from dipolar_md.analysis.timeseries import Estimate
 from dipolar_md.errors import InputError
 from dipolar_md.parameters import Parameters, Positive, Text, load
 
@@ -25,14 +25,22 @@ MEASURABLE = (
 )
 """Columns of a CSV of measurements; `projected_…` as seen on a micrograph."""
 FEWEST_MEASURED = 5
+MOST_RESAMPLED = 2000
+"""Values of a sample that a bootstrap draws from; more are thinned evenly."""
 SIGNIFICANCE = 0.05
 """Kolmogorov-Smirnov probability from which on two samples agree."""
 
 
 class ReferenceQuantity(Parameters):
-    """A measured range (`low`, `high`, either may be missing) or a single `value`.
+    """A measured range, open on one side where a limit is missing, or a single value.
 
-    `projected` says that it was seen on a micrograph, where what climbs looks shorter.
+    Attributes:
+        quantity: Name of the quantity, with its unit.
+        low: Lower limit of the range, nm.
+        high: Upper limit of the range, nm.
+        value: Single value, nm.
+        projected: Whether it was seen on a micrograph, where what climbs looks shorter.
+        source: Publication, with its DOI.
     """
 
     quantity: Literal["spacing_nm", "contour_length_nm", "core_diameter_nm", "lateral_spacing_nm"]
@@ -59,7 +67,15 @@ class ReferenceQuantity(Parameters):
 
 
 class Reference(Parameters):
-    """A published measurement of some clusters."""
+    """A published measurement of some clusters.
+
+    Attributes:
+        name: Name of the file.
+        title: One line for people.
+        source: Publication, with its DOI.
+        clusters: Names of the clusters that were measured.
+        quantities: What was measured.
+    """
 
     name: Text
     title: Text
@@ -68,17 +84,30 @@ class Reference(Parameters):
     quantities: list[ReferenceQuantity] = Field(min_length=1)
 
     def quantity(self, name: str) -> ReferenceQuantity | None:
-        """Return a quantity by name, None where the reference doesn't have it."""
+        """Return a quantity by its name.
+
+        Args:
+            name: One of the names that `ReferenceQuantity.quantity` allows.
+
+        Returns:
+            The quantity; None where the reference doesn't have it.
+        """
         return next((q for q in self.quantities if q.quantity == name), None)
 
 
-def load_reference(name: str | Path) -> Reference:
+def load_reference(name: str | Path | Reference) -> Reference:
     """Return the reference of a shipped name (`tem-r-au-cu`) or of a TOML file.
+
+    Args:
+        name: Shipped name or path; a reference is returned as it is.
+
+    Returns:
+        The validated reference.
 
     Raises:
         InputError: unknown name (the nearest are listed), or a wrong file (each key is named).
     """
-    return load(Reference, "references", name)
+    return name if isinstance(name, Reference) else load(Reference, "references", name)
 
 
 def read_measured(path: str | Path) -> dict[str, Floats]:
@@ -87,34 +116,42 @@ def read_measured(path: str | Path) -> dict[str, Floats]:
     The first line names the columns, those of `MEASURABLE`; others are ignored. Cells are separated
     by commas, semicolons or tabs.
 
+    Args:
+        path: CSV file.
+
+    Returns:
+        (K,) lengths in nm by column.
+
     Raises:
         InputError: no such file, no such column, or a cell that is no positive number; its line is
             named.
     """
     path = Path(path)
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        header, *lines = path.read_text(encoding="utf-8-sig").splitlines() or [""]
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: can't be read as text ({error})") from error
-    header = lines[0] if lines else ""
     separator = max(",;\t", key=header.count)
     names = [name.strip() for name in next(csv.reader([header], delimiter=separator), [])]
-    columns: dict[str, list[float]] = {name: [] for name in names if name in MEASURABLE}
-    if not columns:
+    if not set(names) & set(MEASURABLE):
         raise InputError(
             f"{path}: the first line names no column of {', '.join(MEASURABLE)} (found "
             f"'{header[:60]}')"
         )
-    rows = csv.DictReader(lines[1:], names, delimiter=separator)
-    for row in rows:
-        for name, cells in columns.items():
-            text = (row[name] or "").strip()
-            if text:
-                cells.append(_length(text, f"{path}, line {rows.line_num + 1}, {name}"))
-    empty = [name for name, cells in columns.items() if not cells]
-    if empty:
-        raise InputError(f"{path}: column {', '.join(empty)} has no numbers")
-    return {name: np.array(cells) for name, cells in columns.items()}
+    reader = csv.DictReader(lines, names, delimiter=separator)
+    rows = [(reader.line_num + 1, row) for row in reader]
+    return {name: _column(rows, name, path) for name in names if name in MEASURABLE}
+
+
+def _column(rows: list[tuple[int, dict[str, str]]], name: str, path: Path) -> Floats:
+    """Return the positive numbers of a column of numbered rows."""
+    texts = {line: (row[name] or "").strip() for line, row in rows}
+    lengths = [
+        _length(text, f"{path}, line {line}, {name}") for line, text in texts.items() if text
+    ]
+    if not lengths:
+        raise InputError(f"{path}: column {name} has no numbers")
+    return np.array(lengths)
 
 
 def _length(text: str, where: str) -> float:
@@ -132,13 +169,15 @@ class SampleComparison(NamedTuple):
     """Two samples of one quantity beside each other.
 
     Attributes:
-        simulated, measured: how many values.
-        median_measured_nm: of the measured sample.
-        overlap: part of the simulated values inside the 5-95 % range of the measured ones.
+        simulated: Number of simulated values.
+        measured: Number of measured values.
+        median_measured_nm: Median of the measured sample, nm.
+        overlap: Part of the simulated values inside the 5-95 % range of the measured ones.
         ks: Kolmogorov-Smirnov distance of the two cumulative distributions, 0 to 1.
-        ks_p: probability of a distance as large if both were of one distribution.
-        distance_nm: earth mover's distance: how far a value has to move on average.
-        distance_low_nm, distance_high_nm: its 95 % bootstrap interval.
+        ks_p: Probability of a distance as large if both were of one distribution.
+        distance_nm: Earth mover's distance, nm: how far a value has to move on average.
+        distance_low_nm: Lower end of its 95 % bootstrap interval, nm.
+        distance_high_nm: Upper end, nm.
     """
 
     simulated: int
@@ -155,10 +194,19 @@ class SampleComparison(NamedTuple):
 def compare_samples(
     simulated_nm: ArrayLike, measured_nm: ArrayLike, independent: float | None = None
 ) -> SampleComparison:
-    """Return how a simulated sample (N,) stands beside a measured one (M,), both in nm.
+    """Return how a simulated sample stands beside a measured one.
 
-    The probability takes the measured values for independent, and of the simulated ones
-    `independent` (default all): values of successive frames are not.
+    The probability takes the measured values for independent; simulated values of successive frames
+    are not.
+
+    Args:
+        simulated_nm: (N,) simulated values, nm.
+        measured_nm: (M,) measured values, nm.
+        independent: Number of independent values among the simulated ones, default all.
+
+    Returns:
+        `SampleComparison`. The interval is that of at most `MOST_RESAMPLED` values of each sample,
+        which widens it.
 
     Raises:
         InputError: an empty sample, or values that are not finite.
@@ -170,7 +218,15 @@ def compare_samples(
     n = x.size if independent is None else float(np.clip(independent, 1, x.size))
     effective = max(round(n * y.size / (n + y.size)), 1)
     low, high = np.percentile(y, [5, 95])
-    interval = bootstrap_interval(stats.wasserstein_distance, x, y)
+    interval = stats.bootstrap(
+        (_thinned(x), _thinned(y)),
+        stats.wasserstein_distance,
+        n_resamples=400,
+        vectorized=False,
+        confidence_level=0.95,
+        method="percentile",
+        random_state=np.random.default_rng(1),
+    ).confidence_interval
     return SampleComparison(
         simulated=x.size,
         measured=y.size,
@@ -179,23 +235,28 @@ def compare_samples(
         ks=distance,
         ks_p=float(stats.kstwo.sf(distance, effective)),
         distance_nm=float(stats.wasserstein_distance(x, y)),
-        distance_low_nm=interval[0],
-        distance_high_nm=interval[1],
+        distance_low_nm=float(interval.low),
+        distance_high_nm=float(interval.high),
     )
+
+
+def _thinned(sample: Floats) -> Floats:
+    return sample[:: -(-len(sample) // MOST_RESAMPLED)]
 
 
 class Verdict(NamedTuple):
     """One quantity of a simulation beside a reference.
 
     Attributes:
-        quantity: name, with its unit.
-        value, error: of the simulation; None where it has none.
-        reference: range, value or sample in words.
+        quantity: Name of the quantity, with its unit.
+        value: Value of the simulation, nm; None where it has none.
+        error: Standard error of that value, nm; None where it has none.
+        reference: Range, value or sample in words.
         verdict: `inside`, `below`, `above`, `agrees`, `differs`, `no bonds`, `not predicted`
             or, of a sample of less than `FEWEST_MEASURED`, `too few`.
         tag: `calibrated` where an input fixes the answer, `predicted` where the model does.
-        overlap: part of the simulated values inside the range; None where there is none.
-        sample: against a measured sample; None against a published value or range.
+        overlap: Part of the simulated values inside the range; None where there is none.
+        sample: Comparison with a measured sample; None against a published value or range.
     """
 
     quantity: str
@@ -212,9 +273,9 @@ class Comparison(NamedTuple):
     """The verdicts on a run; `applies` is False where the reference is of other clusters.
 
     Attributes:
-        reference: published values; None where only measurements were given.
-        applies: whether it is of these clusters.
-        verdicts: one per quantity, first the published, then the measured.
+        reference: Published values; None where only measurements were given.
+        applies: Whether the reference is of these clusters.
+        verdicts: One verdict per quantity, first the published, then the measured.
     """
 
     reference: Reference | None
@@ -228,7 +289,11 @@ class Comparison(NamedTuple):
         return all(v.verdict in good for v in self.verdicts if v.tag == "predicted")
 
     def summary(self) -> dict[str, Any]:
-        """Return the `reference` entry of `summary.json`."""
+        """Return the comparison as plain values.
+
+        Returns:
+            The `reference` entry of `summary.json`.
+        """
         return {
             "name": self.reference.name if self.reference else None,
             "applies": self.applies,
@@ -241,7 +306,7 @@ class Comparison(NamedTuple):
 
 def compare(
     statistics: NanowireStatistics,
-    reference: Reference | None,
+    reference: str | Path | Reference | None,
     measured: Mapping[str, ArrayLike] | None = None,
     imaged: Mapping[str, ArrayLike] | None = None,
 ) -> Comparison:
@@ -254,37 +319,26 @@ def compare(
     the lateral spacing of bundles is given.
 
     Args:
-        statistics: of the simulation.
-        reference: published values, or None.
-        measured: the user's samples in nm by the names of `MEASURABLE`.
-        imaged: the same quantities measured in simulated micrographs, which are then compared in
+        statistics: Statistics of the simulation.
+        reference: Published values, as a shipped name, a file or a `Reference`; None for none.
+        measured: The user's samples in nm by the names of `MEASURABLE`.
+        imaged: The same quantities measured in simulated micrographs, which are then compared in
             place of the simulation's own, so that both were measured alike.
 
+    Returns:
+        `Comparison`, with a verdict per quantity.
+
     Raises:
-        InputError: a quantity that is not of `MEASURABLE`, or an empty sample.
+        InputError: an unknown reference, a quantity that is not of `MEASURABLE`, or an empty
+            sample.
     """
-    estimates: dict[str, tuple[Estimate | None, str]] = {
-        "spacing_nm": (statistics.spacing_median_nm, "calibrated"),
-        "projected_spacing_nm": (statistics.projected_spacing_median_nm, "calibrated"),
-        "contour_length_nm": (statistics.contour_mean_nm, "predicted"),
-        "lateral_spacing_nm": (statistics.lateral_spacing_nm, "predicted"),
-    }
-    samples = simulated_samples(statistics)
-    verdicts = []
-    for quantity in reference.quantities if reference else ():
-        twin = f"projected_{quantity.quantity}"
-        names = [quantity.quantity, *([twin] if quantity.projected and twin in estimates else [])]
-        for name in names:
-            estimate, tag = estimates.get(name, (None, "predicted"))
-            if name not in ("spacing_nm", "projected_spacing_nm", "contour_length_nm"):
-                word = "not predicted"
-            elif estimate is None:
-                word = "no bonds"
-            else:
-                word = _judge(quantity, estimate)
-            value, error = estimate or (None, None)
-            inside = _inside(quantity, samples.get(name))
-            verdicts.append(Verdict(name, value, error, str(quantity), word, tag, inside))
+    if reference is not None:
+        reference = load_reference(reference)
+    verdicts = [
+        _against_quantity(name, quantity, statistics)
+        for quantity in (reference.quantities if reference else ())
+        for name in _names(quantity)
+    ]
     for name, values in (measured or {}).items():
         if name not in MEASURABLE:
             raise InputError(f"can't compare '{name}'; known: {', '.join(MEASURABLE)}")
@@ -294,8 +348,42 @@ def compare(
     return Comparison(reference, applies, tuple(verdicts))
 
 
+def _names(quantity: ReferenceQuantity) -> list[str]:
+    """Return the names under which a simulation knows a published quantity."""
+    if quantity.projected and quantity.quantity == "spacing_nm":
+        return ["spacing_nm", "projected_spacing_nm"]
+    return [quantity.quantity]
+
+
+def _against_quantity(
+    name: str, quantity: ReferenceQuantity, statistics: NanowireStatistics
+) -> Verdict:
+
+    estimates: dict[str, tuple[Estimate | None, str]] = {
+        "spacing_nm": (statistics.spacing_median_nm, "calibrated"),
+        "projected_spacing_nm": (statistics.projected_spacing_median_nm, "calibrated"),
+        "contour_length_nm": (statistics.contour_mean_nm, "predicted"),
+        "lateral_spacing_nm": (statistics.lateral_spacing_nm, "predicted"),
+    }
+    estimate, tag = estimates.get(name, (None, "predicted"))
+    if name not in ("spacing_nm", "projected_spacing_nm", "contour_length_nm"):
+        word = "not predicted"
+    else:
+        word = "no bonds" if estimate is None else _judge(quantity, estimate)
+    value, error = estimate or (None, None)
+    inside = _inside(quantity, simulated_samples(statistics).get(name))
+    return Verdict(name, value, error, str(quantity), word, tag, inside)
+
+
 def simulated_samples(statistics: NanowireStatistics) -> dict[str, Floats]:
-    """Return the pooled values of a simulation by the names of `MEASURABLE`, nm."""
+    """Return the pooled values of a simulation.
+
+    Args:
+        statistics: Statistics of the simulation.
+
+    Returns:
+        (K,) values in nm by the names of `MEASURABLE`.
+    """
     return {
         "spacing_nm": statistics.spacings_nm,
         "projected_spacing_nm": statistics.projected_spacings_nm,

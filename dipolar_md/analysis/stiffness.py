@@ -1,13 +1,12 @@
 """How stiff chains are: tangent correlations and the worm-like chain's end-to-end distance."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 
-from dipolar_md.analysis.chains import ChainGraph
+from dipolar_md.analysis.chains import ChainGraph, Chains, graphs_of
 
 Floats = NDArray[np.float64]
 
@@ -19,9 +18,9 @@ class TangentCorrelation(NamedTuple):
     """⟨t(0)·t(s)⟩ along linear chains, (K,) each.
 
     Attributes:
-        separation_nm: mean contour distance s of tangents that are 0, 1, 2 … bonds apart.
-        correlation: mean cosine of their angle.
-        samples: pairs of tangents in each mean.
+        separation_nm: Mean contour distance s of tangents that are 0, 1, 2 … bonds apart, nm.
+        correlation: Mean cosine of their angle.
+        samples: Number of pairs of tangents in each mean.
     """
 
     separation_nm: Floats
@@ -29,23 +28,22 @@ class TangentCorrelation(NamedTuple):
     samples: NDArray[np.int64]
 
 
-def tangent_correlation(graphs: Sequence[ChainGraph]) -> TangentCorrelation:
+def tangent_correlation(chains: Chains) -> TangentCorrelation:
     """Return how tangents, the unit bond vectors, of linear chains of three or more decorrelate.
 
     All pairs of tangents of a chain count alike, over all frames. No error is given: pairs of one
     chain are not independent.
 
     Args:
-        graphs: chains of one or more frames.
+        chains: Chain graphs or frames, one or more; or a run, its directory or a trajectory file.
 
     Returns:
         Up to `FARTHEST` separations, those that occur; none where no chain has three clusters.
     """
     sums, counts = np.zeros(FARTHEST), np.zeros(FARTHEST, dtype=np.int64)
     length, bonds = 0.0, 0
-    for graph in graphs:
-        chains = _linear(graph)
-        kept = graph.order[chains[graph.labels[graph.order]]]
+    for graph in graphs_of(chains):
+        kept = graph.order[_linear(graph)[graph.labels[graph.order]]]
         inside = graph.labels[kept[1:]] == graph.labels[kept[:-1]]
         steps = np.diff(graph.positions_nm[kept], axis=0)[inside]
         chain = graph.labels[kept[1:]][inside]
@@ -66,15 +64,25 @@ def tangent_correlation(graphs: Sequence[ChainGraph]) -> TangentCorrelation:
     return TangentCorrelation(separation, sums[seen] / counts[seen], counts[seen])
 
 
-def persistence_length_nm(graphs: Sequence[ChainGraph], fewest: int = 50) -> float | None:
-    """Return the persistence length P of linear chains from ⟨t(0)·t(s)⟩ = exp(-s/P).
+def persistence_length_nm(chains: Chains, fewest: int = 50) -> float | None:
+    """Return the persistence length of linear chains from how their tangents decorrelate.
+
+    ⟨t(0)·t(s)⟩ = exp(-s/P)
 
     Tangents are unit bond vectors; the logarithm of their correlation is fitted through the origin
-    over the separations where it exceeds 1/e and has at least `fewest` samples. None where no
-    separation does. Chains short against P, and straight ones that outlive bent ones, bias it up.
+    over the separations where it exceeds 1/e and has samples enough. Chains short against P, and
+    straight ones that outlive bent ones, bias it up.
+
+    Args:
+        chains: Chain graphs or frames, one or more; or a run, its directory or a trajectory file.
+        fewest: Least number of samples of a separation that counts.
+
+    Returns:
+        P in nm; None where no separation counts, or nothing decorrelates.
+
     Source: Kratky and Porod, https://doi.org/10.1002/recl.19490681203.
     """
-    s, correlation, samples = tangent_correlation(graphs)
+    s, correlation, samples = tangent_correlation(chains)
     usable = (correlation > np.exp(-1)) & (samples >= fewest)
     last = len(usable) if usable.all() else int(np.argmin(usable))
     if last < 2:
@@ -86,7 +94,16 @@ def persistence_length_nm(graphs: Sequence[ChainGraph], fewest: int = 50) -> flo
 
 
 def worm_like_square_nm2(contour_nm: ArrayLike, persistence_nm: float) -> Floats:
-    """Return ⟨R²⟩ = 2PL[1 - (P/L)(1 - e^(-L/P))] of worm-like chains of contour L (nm), in nm².
+    """Return the mean square end-to-end distance of worm-like chains.
+
+    ⟨R²⟩ = 2PL[1 - (P/L)(1 - e^(-L/P))]
+
+    Args:
+        contour_nm: Contour lengths L, nm, of any shape.
+        persistence_nm: Persistence length P, nm.
+
+    Returns:
+        ⟨R²⟩ in nm², of the same shape.
 
     Source: Kratky and Porod, https://doi.org/10.1002/recl.19490681203.
     """
@@ -94,17 +111,27 @@ def worm_like_square_nm2(contour_nm: ArrayLike, persistence_nm: float) -> Floats
     return np.asarray(2 * persistence_nm**2 * (x + np.expm1(-x)))
 
 
-def end_to_end_persistence_nm(graphs: Sequence[ChainGraph], fewest: int = 50) -> float | None:
-    """Return the persistence length P of linear chains for which Σ⟨R²⟩(L, P) = ΣR².
+def end_to_end_persistence_nm(chains: Chains, fewest: int = 50) -> float | None:
+    """Return the persistence length of linear chains from their end-to-end distances.
+
+    Σ⟨R²⟩(L, P) = ΣR², solved for P
 
     R is the end-to-end distance and L the contour of each linear chain of three or more clusters.
-    None with fewer than `fewest` chains, or where they are as straight as can be told or more
-    crumpled than any worm-like chain. It assumes a chain that doesn't avoid itself and bonds short
-    against P.
+    It assumes a chain that doesn't avoid itself and bonds short against P.
+
+    Args:
+        chains: Chain graphs or frames, one or more; or a run, its directory or a trajectory file.
+        fewest: Least number of chains.
+
+    Returns:
+        P in nm; None with fewer chains, or where they are as straight as can be told or more
+        crumpled than any worm-like chain.
     """
-    linear = [(graph, _linear(graph)) for graph in graphs]
-    contour = np.concatenate([g.contour_nm[chosen] for g, chosen in linear] or [np.zeros(0)])
-    straight = np.concatenate([g.end_to_end_nm[chosen] for g, chosen in linear] or [np.zeros(0)])
+    lengths = [
+        np.stack([graph.contour_nm, graph.end_to_end_nm])[:, _linear(graph)]
+        for graph in graphs_of(chains)
+    ]
+    contour, straight = np.concatenate([np.zeros((2, 0)), *lengths], axis=1)
     if len(contour) < fewest:
         return None
 

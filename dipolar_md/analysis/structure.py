@@ -6,9 +6,10 @@ import freud
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dipolar_md.analysis.chains import dipole_directions
+from dipolar_md.analysis.bonds import dipole_directions
 from dipolar_md.errors import InputError
-from dipolar_md.model.system import System, cell_matrix, wrap
+from dipolar_md.model.system import cell_matrix, wrap
+from dipolar_md.trajectory import Configuration, system_of
 
 Floats = NDArray[np.float64]
 
@@ -18,18 +19,33 @@ MOST_TERMS = 2e8
 """Clusters times wave vectors of a structure factor: some ten seconds on two cores."""
 
 
-def polar_order(system: System) -> float:
-    """Return P1 = |Σ μ̂|/N: 1 for parallel dipoles, about 0.92/√N for random ones."""
-    return float(np.linalg.norm(dipole_directions(system).mean(axis=0)))
+def polar_order(frame: Configuration) -> float:
+    """Return the polar order parameter of the dipoles.
+
+    P1 = |Σ μ̂|/N
+
+    Args:
+        frame: A frame or a system of N clusters.
+
+    Returns:
+        P1: 1 for parallel dipoles, about 0.92/√N for random ones.
+    """
+    return float(np.linalg.norm(dipole_directions(system_of(frame)).mean(axis=0)))
 
 
-def nematic_order(system: System) -> float:
-    """Return P2, the largest eigenvalue of the dipoles' Q tensor (`freud.order.Nematic`).
+def nematic_order(frame: Configuration) -> float:
+    """Return the nematic order parameter of the dipoles.
 
-    1 where all dipoles share an axis, of order 1/√N for random ones.
+    P2 is the largest eigenvalue of Q = (3/2)⟨μ̂ μ̂⟩ − 1/2 (`freud.order.Nematic`).
+
+    Args:
+        frame: A frame or a system of N clusters.
+
+    Returns:
+        P2: 1 where all dipoles share an axis, of order 1/√N for random ones.
     """
     order = freud.order.Nematic()
-    order.compute(dipole_directions(system))
+    order.compute(dipole_directions(system_of(frame)))
     return float(order.order)
 
 
@@ -51,7 +67,7 @@ class PairCorrelation(NamedTuple):
     pairs: NDArray[np.int64]
 
 
-def pair_correlation(system: System, r_max_nm: float, bins: int = 200) -> PairCorrelation:
+def pair_correlation(frame: Configuration, r_max_nm: float, bins: int = 200) -> PairCorrelation:
     """Return g(r) and its dipolar projections h110 and h112.
 
     g(r) = V n(r) / (N (N - 1) 4πr² dr), n(r) counting ordered pairs; the projections are those of
@@ -59,13 +75,17 @@ def pair_correlation(system: System, r_max_nm: float, bins: int = 200) -> PairCo
     between the faces of the box. Neighbours are found piece by piece, in bounded memory.
 
     Args:
-        system: N clusters, two or more.
-        r_max_nm: farthest distance, nm.
-        bins: shells of equal width.
+        frame: A frame or a system of N clusters, two or more.
+        r_max_nm: Farthest distance, nm.
+        bins: Number of shells of equal width.
+
+    Returns:
+        `PairCorrelation`, one value per shell.
 
     Raises:
         InputError: fewer than two clusters, or r_max_nm beyond half the box.
     """
+    system = system_of(frame)
     n = len(system)
     if n < 2 or bins < 1:
         raise InputError(f"pair correlations need two clusters and a bin (found {n}, {bins})")
@@ -118,7 +138,16 @@ class Scattering(NamedTuple):
 
 
 def core_form_factor(q_per_nm: ArrayLike, diameter_nm: float) -> Floats:
-    """Return P(q) = [3 (sin x - x cos x)/x³]², x = q·d/2, of a homogeneous sphere.
+    """Return the form factor of a homogeneous sphere.
+
+    P(q) = [3 (sin x - x cos x)/x³]², x = q d/2
+
+    Args:
+        q_per_nm: Wave numbers q, nm⁻¹, of any shape.
+        diameter_nm: Diameter d of the sphere, nm.
+
+    Returns:
+        P(q) of the same shape; 1 at q = 0.
 
     Source: A. Guinier, G. Fournet, Small-Angle Scattering of X-rays, Wiley 1955.
     """
@@ -130,7 +159,7 @@ def core_form_factor(q_per_nm: ArrayLike, diameter_nm: float) -> Floats:
 
 
 def scattering(
-    system: System,
+    frame: Configuration,
     q_max_per_nm: float = 8.0,
     bins: int = 100,
     core_diameter_nm: float = 1.0,
@@ -144,15 +173,19 @@ def scattering(
     the box isn't in it.
 
     Args:
-        system: N clusters.
-        q_max_per_nm: largest wave number, nm⁻¹.
-        bins: of equal width from 2π/L to there; empty ones are left out.
-        core_diameter_nm: of the scattering core, nm.
-        wave_vectors: to sample, about.
+        frame: A frame or a system of N clusters.
+        q_max_per_nm: Largest wave number, nm⁻¹.
+        bins: Number of bins of equal width from 2π/L to there; empty ones are left out.
+        core_diameter_nm: Diameter of the scattering core, nm.
+        wave_vectors: Approximate number of wave vectors to sample.
+
+    Returns:
+        `Scattering`, one value per bin that isn't empty.
 
     Raises:
         InputError: no clusters, or q_max_per_nm below the smallest wave number of the box.
     """
+    system = system_of(frame)
     lowest = 2 * np.pi / float(system.box[:3].min())
     if not len(system) or not q_max_per_nm > lowest or bins < 1 or not core_diameter_nm > 0:
         raise InputError(

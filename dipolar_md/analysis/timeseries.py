@@ -5,7 +5,8 @@ acs.jctc.5b00784) and of Chodera et al. (https://doi.org/10.1021/ct0502864), by 
 """
 
 import logging
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,21 +25,34 @@ FEWEST_INDEPENDENT = 10.0
 
 
 class Estimate(NamedTuple):
-    """A mean over frames and its standard error; None where one frame gives no error."""
+    """A number and its standard error, shown as `19.6 ± 0.7`.
+
+    Attributes:
+        value: The number, most often a mean over frames.
+        error: Its standard error; None where one frame gives none.
+    """
 
     value: float
     error: float | None
+
+    def __str__(self) -> str:
+        """Return value ± error with one digit of the error, two where it begins with 1."""
+        if not self.error or not math.isfinite(self.error):
+            return f"{self.value:.3g}"
+        leading = math.floor(math.log10(self.error))
+        digits = max(0, -leading + (self.error < 2 * 10.0**leading))
+        return f"{self.value:.{digits}f} ± {self.error:.{digits}f}"
 
 
 class Equilibration(NamedTuple):
     """From which frame on a series is stationary, and how much it says from there.
 
     Attributes:
-        start: index of the first equilibrated frame.
-        inefficiency_frames: statistical inefficiency g: frames per independent sample.
-        independent_samples: of the frames from `start` on.
-        equilibrated: whether that is a verdict; `reason` says why not.
-        reason: in words; empty where equilibrated.
+        start: Index of the first equilibrated frame.
+        inefficiency_frames: Statistical inefficiency g: frames per independent sample.
+        independent_samples: Number of independent samples among the frames from `start` on.
+        equilibrated: Whether the series has settled.
+        reason: Why it hasn't, in words; empty where it has.
     """
 
     start: int
@@ -53,6 +67,12 @@ def block_estimate(series: ArrayLike) -> Estimate:
 
     The series is cut into at most five consecutive blocks; the error is the standard error of their
     means. It is too small where the series remembers longer than a block.
+
+    Args:
+        series: (F,) values in order of time.
+
+    Returns:
+        Mean and error; no error of a single value.
     """
     values = np.asarray(series, dtype=np.float64)
     if len(values) < 2:
@@ -62,10 +82,16 @@ def block_estimate(series: ArrayLike) -> Estimate:
 
 
 def statistical_inefficiency(series: ArrayLike) -> float:
-    """Return g = 1 + 2 Σ (1 - t/F) C(t) ≥ 1 of a series (F,): frames per independent sample.
+    """Return how many frames of a series make an independent sample.
 
-    1 for a constant series and for fewer than `FEWEST_FRAMES` frames, where nothing can be said.
-    Memory longer than the series is underestimated.
+    g = 1 + 2 Σ (1 - t/F) C(t)
+
+    Args:
+        series: (F,) values in order of time.
+
+    Returns:
+        g, at least 1; 1 for a constant series and for fewer than `FEWEST_FRAMES` frames, where
+        nothing can be said. Memory longer than the series is underestimated.
     """
     values = np.asarray(series, dtype=np.float64)
     if len(values) < FEWEST_FRAMES or np.ptp(values) <= 1e-12 * np.abs(values).max():
@@ -74,9 +100,16 @@ def statistical_inefficiency(series: ArrayLike) -> float:
 
 
 def mean_estimate(series: ArrayLike) -> tuple[Estimate, float]:
-    """Return the mean of a correlated series (F,), its error s·√(g/F), and F/g independent samples.
+    """Return the mean of a correlated series, its error and how many samples it is worth.
 
-    With fewer than `FEWEST_FRAMES` frames the error is that of `block_estimate`.
+    error = s √(g/F), with the statistical inefficiency g
+
+    Args:
+        series: (F,) values in order of time.
+
+    Returns:
+        Mean with its error (that of `block_estimate` below `FEWEST_FRAMES` frames), and the number
+        F/g of independent samples.
     """
     values = np.asarray(series, dtype=np.float64)
     inefficiency = statistical_inefficiency(values)
@@ -91,6 +124,12 @@ def equilibration(series: ArrayLike) -> Equilibration:
 
     It counts as equilibrated where `FEWEST_INDEPENDENT` independent samples remain and the first
     half of them agrees with the second within three standard errors.
+
+    Args:
+        series: (F,) values in order of time.
+
+    Returns:
+        `Equilibration`, with a reason where the series hasn't settled.
 
     Raises:
         InputError: an empty series or one with values that are not finite.
@@ -128,11 +167,14 @@ def lifetime_ns(keys: Sequence[Integers], time_ns: ArrayLike) -> Estimate | None
     Of those present in one frame a fraction p is still there one interval Δt later; things that
     decay at a constant rate have p = exp(-Δt/τ), so τ = -Δt/ln p. The error is from a jackknife
     over the intervals. What breaks and comes back within an interval isn't seen: lives much shorter
-    than Δt are overestimated. None where nothing is present, or nothing ever breaks or remains.
+    than Δt are overestimated.
 
     Args:
         keys: F arrays of the numbers (of bonds, of chains) present in each frame.
-        time_ns: (F,) times; only intervals of the median length count.
+        time_ns: (F,) times, ns; only intervals of the median length count.
+
+    Returns:
+        τ in ns; None where nothing is present, or nothing ever breaks or remains.
     """
     times = np.asarray(time_ns, dtype=np.float64)
     intervals = np.diff(times)
@@ -158,9 +200,10 @@ class Band(NamedTuple):
     """A distribution and its confidence band, (K,) each.
 
     Attributes:
-        edges: (K + 1,) of the bins, in the unit of the samples.
-        density: fraction of samples per unit.
-        low, high: limits of the confidence band; NaN with fewer than two independent frames.
+        edges: (K + 1,) edges of the bins, in the unit of the samples.
+        density: Fraction of samples per unit.
+        low: Lower limit of the confidence band; NaN with fewer than two independent frames.
+        high: Upper limit, likewise.
     """
 
     edges: Floats
@@ -184,9 +227,12 @@ def distribution(
     Args:
         samples: F arrays of samples, one per frame.
         edges: (K + 1,) increasing bin edges.
-        inefficiency_frames: statistical inefficiency g of the frames.
-        confidence: probability that the band covers.
-        seed: of the bootstrap.
+        inefficiency_frames: Statistical inefficiency g of the frames.
+        confidence: Probability that the band covers.
+        seed: Seed of the bootstrap.
+
+    Returns:
+        `Band`, one value per bin.
 
     Raises:
         InputError: no frames, or edges that do not increase.
@@ -194,6 +240,8 @@ def distribution(
     limits = np.asarray(edges, dtype=np.float64)
     if not len(samples) or len(limits) < 2 or not (np.diff(limits) > 0).all():
         raise InputError("a distribution needs frames and increasing edges")
+    from scipy.stats import bootstrap
+
     counts = np.array([np.histogram(np.asarray(frame), limits)[0] for frame in samples], float)
     totals = np.array([len(np.atleast_1d(frame)) for frame in samples], float)
     width = int(np.ceil(inefficiency_frames))
@@ -204,34 +252,23 @@ def distribution(
     if len(starts) < 2 or not totals.all():
         nothing = np.full_like(density, np.nan)
         return Band(limits, density, nothing, nothing)
-    drawn = np.random.default_rng(seed).integers(0, len(starts), (1000, len(starts)))
-    again = counts[drawn].sum(axis=1) / (np.diff(limits) * totals[drawn].sum(axis=1)[:, None])
-    tails = [50 * (1 - confidence), 50 * (1 + confidence)]
-    low, high = np.percentile(again, tails, axis=0)
-    return Band(limits, density, low, high)
 
+    def densities(blocks: Integers, axis: int) -> Floats:
+        """Return the densities (K, ...) of drawn blocks (..., B)."""
+        drawn = counts[blocks].sum(axis=axis - 1) / totals[blocks].sum(axis=axis)[..., None]
+        return np.moveaxis(drawn / np.diff(limits), -1, 0)
 
-def bootstrap_interval(
-    statistic: Callable[[Floats, Floats], float],
-    first: ArrayLike,
-    second: ArrayLike,
-    confidence: float = 0.95,
-    draws: int = 400,
-    seed: int = 1,
-) -> tuple[float, float]:
-    """Return the percentile bootstrap interval of a statistic of two samples (N,), (M,).
-
-    Samples of more than 2,000 are thinned to that first, which widens the interval.
-    """
-    rng = np.random.default_rng(seed)
-    x, y = (_thinned(np.asarray(sample, dtype=np.float64)) for sample in (first, second))
-    values = [statistic(rng.choice(x, len(x)), rng.choice(y, len(y))) for _ in range(draws)]
-    low, high = np.percentile(values, [50 * (1 - confidence), 50 * (1 + confidence)])
-    return float(low), float(high)
-
-
-def _thinned(sample: Floats, most: int = 2000) -> Floats:
-    return sample[:: -(-len(sample) // most)] if len(sample) > most else sample
+    interval = bootstrap(
+        (np.arange(len(starts)),),
+        densities,
+        n_resamples=1000,
+        vectorized=True,
+        axis=-1,
+        confidence_level=confidence,
+        method="percentile",
+        random_state=np.random.default_rng(seed),
+    ).confidence_interval
+    return Band(limits, density, interval.low, interval.high)
 
 
 def _pymbar() -> Any:

@@ -116,20 +116,28 @@ class Solvent(Parameters):
     viscosity_mPa_s: Quantity | None = None
 
 
-def load_cluster(name: str | Path, dipole_D: float | None = None) -> Cluster:
+def load_cluster(name: str | Path | Cluster, dipole_D: float | None = None) -> Cluster:
     """Return the cluster of a shipped name (`r-au-cu`) or of a TOML file.
 
     Args:
-        name: shipped name or path.
-        dipole_D: dipole in debye for a file that knows none. Another dipole on a known cluster is
+        name: Shipped name or path; a cluster is returned as it is.
+        dipole_D: Dipole in debye for a file that knows none. Another dipole on a known cluster is
             for `coarse_grain`, which keeps the size solved for the cluster's own.
+
+    Returns:
+        The validated cluster.
 
     Raises:
         InputError: unknown name (the nearest are listed), a wrong file (each key is named), or a
             dipole that is neither in the file nor given, or both.
     """
-    path = parameter_file("clusters", name)
-    data = read_toml(path)
+    if isinstance(name, Cluster) and dipole_D is None:
+        return name
+    if isinstance(name, Cluster):
+        path, data = Path(name.name), name.model_dump(exclude_none=True)
+    else:
+        path = parameter_file("clusters", name)
+        data = read_toml(path)
     if dipole_D is not None:
         if "dipole_D" in data:
             raise InputError(
@@ -150,10 +158,16 @@ def load_cluster(name: str | Path, dipole_D: float | None = None) -> Cluster:
     return validate(Cluster, data, path)
 
 
-def load_solvent(name: str | Path) -> Solvent:
+def load_solvent(name: str | Path | Solvent) -> Solvent:
     """Return the solvent of a shipped name (`dichloromethane`) or of a TOML file.
+
+    Args:
+        name: Shipped name or path; a solvent is returned as it is.
+
+    Returns:
+        The validated solvent.
 
     Raises:
         InputError: unknown name (the nearest are listed), or a wrong file (each key is named).
     """
-    return load(Solvent, "solvents", name)
+    return name if isinstance(name, Solvent) else load(Solvent, "solvents", name)

@@ -255,6 +255,12 @@ def assemble(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Set any recipe key; may be repeated."),
     ] = None,
+    walltime: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[D-]HH:MM:SS", help="Stop with a checkpoint before this time is up; exit 130."
+        ),
+    ] = None,
     preflight: Annotated[
         bool, typer.Option("--preflight", help="Only check the recipe and print what to expect.")
     ] = False,
@@ -264,25 +270,28 @@ def assemble(
     Repeating the command continues an interrupted run; a finished one is kept.
     """
     import dipolar_md as dm
+    from dipolar_md.simulation.assembly import walltime_seconds
 
+    limit = None if walltime is None else walltime_seconds(walltime)
     overrides: dict[str, Any] = dict(_setting(text) for text in settings or [])
     if clusters is not None:
         overrides["n_clusters"] = clusters
     if seed is not None:
         overrides["seed"] = seed
-    resolved = dm.load_recipe(recipe, overrides)
-    print_preflight(resolved)
+    plan = dm.make_plan(recipe, overrides)
+    print_preflight(plan)
     if preflight:
         return
     with assembly_progress() as (show, ran):
         run = dm.assemble(
-            resolved,
+            plan,
             out_dir,
             engine.value,
             device.value,
             threads=threads,
             ranks=ranks,
             progress=show,
+            walltime_s=limit,
         )
     if ran():
         out.print(f"engine: {escaped(run.manifest['sessions'][-1]['reason'])}")

@@ -2,21 +2,25 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dipolar_md.commands.terminal import err, escaped, out, plus_minus, table_of
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from dipolar_md.reports.inference import StudyInference
     from dipolar_md.reports.study import StudyReport
-    from dipolar_md.study.slurm import Submission
+    from dipolar_md.study.jobs import StatePoint
+    from dipolar_md.study.posterior import Posterior
+    from dipolar_md.study.slurm import SlurmBatch
     from dipolar_md.study.study_file import Study
     from dipolar_md.study.workers import StudyStatus
 
@@ -114,7 +118,7 @@ def submit_study(
 
     chosen = dm.load_study(name)
     _print_plan(chosen, dm.study_status(chosen, out_dir))
-    submission = dm.submit_study(
+    batch = dm.submit_study(
         chosen,
         out_dir,
         partition=partition,
@@ -126,7 +130,7 @@ def submit_study(
         bundle=bundle,
         dry_run=dry_run,
     )
-    _print_submission(submission)
+    _print_batch(batch)
 
 
 @study.command("status", epilog="Example: `dipolar-md study status demo`")
@@ -138,9 +142,9 @@ def status_of_study(name: StudyName, out_dir: StudyOut = None) -> None:
     status = dm.study_status(name, out_dir)
     _print_status(status)
     held = slurm_states(status.path).items()
-    left = Counter(said.lower() for id, said in held if status.states.get(id) != "done")
+    left = Counter(word.lower() for id, word in held if status.states.get(id) != "done")
     if left:
-        out.print(f"of these in Slurm: {', '.join(f'{n} {said}' for said, n in left.items())}")
+        out.print(f"of these in Slurm: {', '.join(f'{n} {word}' for word, n in left.items())}")
 
 
 @study.command("report", epilog="Example: `dipolar-md study report demo`")
@@ -184,10 +188,10 @@ def infer_study(
 
 def _print_plan(study: "Study", status: "StudyStatus") -> None:
     """Print what a study is about to run and what that costs, before anything starts."""
-    from dipolar_md.study.study_file import estimate
+    import dipolar_md as dm
 
     new = status.to_run
-    cost, cores = estimate(study, new), len(os.sched_getaffinity(0))
+    cost, cores = dm.estimate_cost(study, new), len(os.sched_getaffinity(0))
     axes = ", ".join(
         f"{name} ({len(axis.values)} values)"
         if axis.values
@@ -211,9 +215,8 @@ def _print_spacing(study: "Study") -> None:
     """Warn of neighbouring dipoles that lie too far apart to swap."""
     from dipolar_md.study.ladder import LEAST_ACCEPTANCE, expected_acceptance
 
-    for ladder in study.units()[:1]:
-        recipes = [study.recipe_of(point) for point in ladder]
-        for low, high in pairwise(recipes):
+    for ladder in study.job_groups()[:1]:
+        for low, high in pairwise(job.plan.recipe for job in ladder):
             a, b = low.dipole_D or 0.0, high.dipole_D or 0.0
             if (part := expected_acceptance(low.n_clusters, a, b)) < LEAST_ACCEPTANCE:
                 out.print(
@@ -224,7 +227,7 @@ def _print_spacing(study: "Study") -> None:
 
 
 @contextmanager
-def _progress() -> Iterator[Any]:
+def _progress() -> Iterator[Callable[[float, Counter[str]], None]]:
     """Show a bar of the whole study; yield what feeds it."""
     from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
@@ -239,7 +242,7 @@ def _progress() -> Iterator[Any]:
     ) as bar:
         task = bar.add_task("starting", total=1.0)
 
-        def show(part: float, states: Any) -> None:
+        def show(part: float, states: Counter[str]) -> None:
             words = ", ".join(f"{count} {state}" for state, count in states.items() if count)
             bar.update(task, completed=part, description=words)
 
@@ -248,7 +251,7 @@ def _progress() -> Iterator[Any]:
 
 def _print_status(status: "StudyStatus") -> None:
     """Print how many jobs of a study are in which state, and what went wrong."""
-    from dipolar_md.study.study_file import said
+    from dipolar_md.study.jobs import format_point
 
     counts = ", ".join(f"{count} {state}" for state, count in sorted(status.counts.items()))
     out.print(f"{escaped(status.name)} in {escaped(str(status.path))}: {counts}", soft_wrap=True)
@@ -263,128 +266,164 @@ def _print_status(status: "StudyStatus") -> None:
     if status.others:
         out.print(f"{status.others} more jobs are of values that the study file no longer has")
     for id, error in status.errors.items():
-        where = escaped(f"{said(status.points[id])}: {error}")
+        where = escaped(f"{format_point(status.jobs[id].point)}: {error}")
         err.print(f"[bold red]failed:[/] {where}")
 
 
-def _print_submission(submission: "Submission") -> None:
+def _print_batch(batch: "SlurmBatch") -> None:
     """Print what Slurm was given, or would be."""
-    held = f"{submission.held} jobs are in Slurm already" if submission.held else ""
-    if submission.script is None:
+    held = f"{batch.held} jobs are in Slurm already" if batch.held else ""
+    if batch.script is None:
         out.print(f"nothing to submit{': ' * bool(held)}{held}")
         return
     if held:
         out.print(held)
-    tasks, jobs = len(submission.bundles), sum(map(len, submission.bundles))
-    if submission.slurm_id is None:
-        out.print(submission.script.read_text(encoding="utf-8"), soft_wrap=True, markup=False)
-    what = f"{jobs} jobs in {tasks} array tasks of up to {len(submission.bundles[0])}"
-    how = f"as Slurm job {submission.slurm_id}" if submission.slurm_id else "not submitted"
-    out.print(f"{what}, {how}: {escaped(str(submission.script))}", soft_wrap=True)
+    tasks, jobs = len(batch.tasks), sum(map(len, batch.tasks))
+    if batch.slurm_id is None:
+        out.print(batch.script.read_text(encoding="utf-8"), soft_wrap=True, markup=False)
+    what = f"{jobs} jobs in {tasks} array tasks of up to {len(batch.tasks[0])}"
+    how = f"as Slurm job {batch.slurm_id}" if batch.slurm_id else "not submitted"
+    out.print(f"{what}, {how}: {escaped(str(batch.script))}", soft_wrap=True)
 
 
 def _print_report(report: "StudyReport") -> None:
     """Print the mean length at every state point, the thresholds, and what was written."""
-    from dipolar_md.study.study_file import said
-    from dipolar_md.study.table import THRESHOLD_LENGTH
+    from dipolar_md.study.table import describe_left_out
 
-    def value_cells(values: dict[str, Any], axes: list[str]) -> list[str]:
-        return [escaped(said({axis: values[axis]}).removeprefix(f"{axis} ")) for axis in axes]
-
-    varied = [axis for axis in report.axes if len({mean.row[axis] for mean in report.means}) > 1]
-    axes = varied or report.axes
-    table = table_of(
-        "Mean chain length (clusters)",
-        *(axis.replace("_", " ") for axis in axes),
-        *("λ", "by default", "by 70 %", "theory"),
-    )
-    for mean in report.means:
-        expected = mean.row["expected_mean_chain_length"]
-        unsettled = "" if mean.settled else " [yellow]*[/]"
-        table.add_row(
-            *value_cells(mean.row, axes),
-            f"{mean.row['lambda_contact']:.2f}",
-            plus_minus(mean.length) + unsettled,
-            plus_minus(mean.lengths["energy_0_7"]),
-            "–" if expected is None else f"{expected:.3g}",
-        )
-    out.print(table)
+    varied = [axis for axis in report.axes if len({mean.point[axis] for mean in report.means}) > 1]
+    out.print(_means_table(report, varied or report.axes))
     if report.thresholds:
-        others = [axis for axis in axes if axis in report.thresholds[0].series]
-        table = table_of(
-            f"Dipole at which the mean chain length reaches {THRESHOLD_LENGTH:g}",
-            *("bonds by", *(axis.replace("_", " ") for axis in others), "dipole", "lies between"),
-        )
-        for one in report.thresholds:
-            low, high = one.low_D, one.high_D
-            if low is None:
-                where = f"below {high:g} D"
-            else:
-                where = f"above {low:g} D" if high is None else f"{low:g} and {high:g} D"
-            table.add_row(
-                one.criterion,
-                *value_cells(one.series, others),
-                plus_minus(one.dipole_D, "D"),
-                where,
-            )
-        out.print(table)
+        out.print(_thresholds_table(report, varied))
     _print_exchange(report)
     out.print(
-        "± is a standard error over frames and replicas; theory: ideal association. A threshold is "
-        "interpolated between the two dipoles that are given."
-        + " * not equilibrated."
-        * any(not mean.settled for mean in report.means)
+        "± is a standard error over frames and replicas; theory: ideal association, at most all "
+        "clusters of a box in one chain. A threshold is interpolated between the two dipoles that "
+        "are given." + " * not equilibrated." * any(not mean.settled for mean in report.means)
     )
-    names = ", ".join(str(path.relative_to(report.path)) for path in report.files)
-    out.print(f"Written to {escaped(str(report.path))}: {escaped(names)}", soft_wrap=True)
+    if report.left_out:
+        out.print(describe_left_out(report.left_out), soft_wrap=True)
+    _print_files(report.path, report.files)
     if not any(path.suffix == ".parquet" for path in report.files):
         out.print("results.parquet needs pyarrow: pip install 'dipolar-md\\[parquet]'")
 
 
-def _print_inference(found: "StudyInference") -> None:
-    """Print what measurements say of each axis, the answer in words, and what it rests on."""
-    posterior = found.posterior
-    said = {True: "yes", False: "no"}
-    if posterior.axes:
-        table = table_of(
-            "What the measurement says of each axis",
-            *("axis", "median", "68 %", "95 %", "bits", "width", "decided"),
+def _means_table(report: "StudyReport", axes: list[str]) -> "Table":
+    """Return the mean length at every state point as a table."""
+    table: Table = table_of(
+        "Mean chain length (clusters)",
+        *map(_axis_header, axes),
+        *("λ", "by default", "by 70 %", "theory"),
+    )
+    for mean in report.means:
+        unsettled = "" if mean.settled else " [yellow]*[/]"
+        table.add_row(
+            *_value_cells(mean.point, axes),
+            f"{mean.row['lambda_contact']:.2f}",
+            plus_minus(mean.length) + unsettled,
+            plus_minus(mean.lengths["energy_0.7"]),
+            _expected_cell(mean.row["expected_mean_chain_length"], mean.row["n_clusters"]),
         )
-        for axis in posterior.axes:
-            spans = [axis.interval_68, axis.interval_95]
-            inner, outer = (f"{low:.3g}–{high:.3g}" for low, high in spans)
-            unit = f" / {axis.unit}" if axis.unit else ""
-            table.add_row(
-                escaped(axis.name.removesuffix(f"_{axis.unit}") + unit),
-                f"{axis.median:.3g}",
-                inner,
-                outer,
-                f"{axis.bits:.2f}",
-                f"{axis.width_ratio:.2f}",
-                said[posterior.decided(axis.name)],
-            )
-        out.print(table)
+    return table
+
+
+def _expected_cell(length: float | None, n_clusters: int) -> str:
+    """Return the mean length that theory expects, as far as the box can hold it."""
+    if length is None:
+        return "–"
+    return f"all {n_clusters}" if length > n_clusters else f"{length:.3g}"
+
+
+def _axis_header(axis: str) -> str:
+    from dipolar_md.study.jobs import split_unit
+
+    name, unit = split_unit(axis)
+    return f"{name} / {unit}" if unit else name
+
+
+def _thresholds_table(report: "StudyReport", varied: list[str]) -> "Table":
+    """Return the threshold dipoles as a table."""
+    from dipolar_md.study.table import THRESHOLD_LENGTH
+
+    others = [axis for axis in varied if axis in report.thresholds[0].series]
+    table: Table = table_of(
+        f"Dipole at which the mean chain length reaches {THRESHOLD_LENGTH:g}",
+        *("bonds by", *map(_axis_header, others), "dipole", "lies between"),
+    )
+    for threshold in report.thresholds:
+        low, high = threshold.low_D, threshold.high_D
+        if low is None:
+            where = f"below {high:g} D"
+        else:
+            where = f"above {low:g} D" if high is None else f"{low:g} and {high:g} D"
+        table.add_row(
+            threshold.criterion,
+            *_value_cells(threshold.series, others),
+            plus_minus(threshold.dipole_D, "D"),
+            where,
+        )
+    return table
+
+
+def _value_cells(point: "StatePoint", axes: list[str]) -> list[str]:
+    from dipolar_md.study.jobs import format_value
+
+    return [escaped(format_value(point[axis])) for axis in axes]
+
+
+def _print_files(folder: Path, files: Iterable[Path]) -> None:
+    names = ", ".join(str(path.relative_to(folder)) for path in files)
+    out.print(f"Written to {escaped(str(folder))}: {escaped(names)}", soft_wrap=True)
+
+
+def _print_inference(inference: "StudyInference") -> None:
+    """Print what measurements say of each axis, the answer in words, and what it rests on."""
+    posterior = inference.posterior
+    if posterior.axes:
+        out.print(_axes_table(posterior))
     for name, shares in posterior.words.items():
-        bits = f"{name}: {posterior.word_bits[name]:.2f} bits"
-        table = table_of(f"{bits}, decided: {said[posterior.decided(name)]}", name, "probability")
+        bits, decided = posterior.word_bits[name], _yes_no(posterior.decided(name))
+        out.print(f"[bold]{escaped(name)}: {bits:.2f} bits, decided: {decided}[/]")
+        table = table_of("", name, "probability")
         for word, share in shares.items():
             table.add_row(escaped(word), f"{100 * share:.1f} %")
         out.print(table)
-    for sentence in found.sentences:
+    for sentence in inference.sentences:
         out.print(escaped(sentence), soft_wrap=True)
     out.print(
         "68 % and 95 %: credible intervals; bits: information gained over the prior; width: of the "
         f"95 % interval over the prior's. All axes together: {posterior.bits:.2f} bits."
     )
-    for note in found.notes:
+    for note in inference.notes:
         out.print(f"- {escaped(note)}", soft_wrap=True)
-    names = ", ".join(str(path.relative_to(found.path)) for path in found.files)
-    out.print(f"Written to {escaped(str(found.path))}: {escaped(names)}", soft_wrap=True)
+    _print_files(inference.path, inference.files)
+
+
+def _axes_table(posterior: "Posterior") -> "Table":
+    """Return the posterior of each axis of numbers as a table."""
+    table: Table = table_of(
+        "What the measurement says of each axis",
+        *("axis", "median", "68 %", "95 %", "bits", "width", "decided"),
+    )
+    for axis in posterior.axes:
+        spans = (axis.interval_68, axis.interval_95)
+        table.add_row(
+            escaped(_axis_header(axis.name)),
+            f"{axis.median:.3g}",
+            *(f"{low:.3g} – {high:.3g}" for low, high in spans),
+            f"{axis.bits:.2f}",
+            f"{axis.width_ratio:.2f}",
+            _yes_no(posterior.decided(axis.name)),
+        )
+    return table
+
+
+def _yes_no(true: bool) -> str:
+    return "yes" if true else "no"
 
 
 def _print_exchange(report: "StudyReport") -> None:
     """Print which dipoles swapped how often, where they did."""
-    from dipolar_md.study.study_file import said
+    from dipolar_md.study.jobs import format_point
 
     if not report.exchange:
         return
@@ -392,7 +431,7 @@ def _print_exchange(report: "StudyReport") -> None:
     for pair in report.exchange:
         table.add_row(
             f"{pair.low_D:g} and {pair.high_D:g} D",
-            escaped(said(pair.series)) or "–",
+            escaped(format_point(pair.series)) or "–",
             "–" if pair.acceptance is None else f"{pair.acceptance:.0%}",
             str(pair.round_trips),
             "[yellow]too far apart: put a dipole between[/]" if pair.too_far else "",

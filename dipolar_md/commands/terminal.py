@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from dipolar_md.model.expectation import Outlook
     from dipolar_md.reports.micrograph import Imaging
     from dipolar_md.reports.run import Analysis
-    from dipolar_md.simulation.assembly import Progress, Run
+    from dipolar_md.simulation.assembly import Progress
+    from dipolar_md.simulation.plan import Plan
+    from dipolar_md.simulation.session import Run
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -132,18 +134,28 @@ def spinner(text: str) -> Iterator[Any]:
         yield status.update
 
 
-def print_preflight(recipe: Any) -> None:
-    """Print what to expect of each stage of a recipe."""
+def print_preflight(plan: "Plan") -> None:
+    """Print what to expect of each stage of a plan."""
     from dipolar_md.simulation.preflight import preflight
 
     table = table_of(
-        recipe.title, "stage", "ns", "steps", "mM", "ε_r", "T / K", "box / nm", "λ", "expected n̄"
+        plan.recipe.title,
+        "stage",
+        "ns",
+        "steps",
+        "mM",
+        "ε_r",
+        "T / K",
+        "box / nm",
+        "λ",
+        "expected n̄",
     )
-    for stage in preflight(recipe):
+    step_ns = plan.stages[0].time_step_ps / 1000
+    for stage in preflight(plan):
         t, eps, c, film, _ = stage.environment
         table.add_row(
             escaped(stage.name),
-            f"{stage.steps * recipe.time_step_ps / 1000:g}",
+            f"{stage.steps * step_ns:g}",
             f"{stage.steps}",
             f"{c:g}",
             f"{eps:g}",
@@ -168,7 +180,8 @@ def assembly_progress() -> Iterator[Any]:
     from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
-    from dipolar_md.analysis.chains import DEFAULT_CRITERION, find_neighbours, mean_length
+    from dipolar_md.analysis.bonds import DEFAULT_CRITERION, find_neighbours
+    from dipolar_md.analysis.chains import mean_length
 
     bar = Bar(
         TextColumn("{task.description:<12}"),

@@ -1,83 +1,146 @@
 """What each engine can do, and the checks that refuse the rest before anything starts."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from enum import Enum, StrEnum
 from types import MappingProxyType
+from typing import NamedTuple
 
 from dipolar_md.engines.stage import Stage, compressed
 from dipolar_md.errors import InputError, UnsupportedError
 from dipolar_md.model.interactions import Interactions
 from dipolar_md.model.system import System
 
-CAPABILITIES: Mapping[str, Mapping[str, str]] = MappingProxyType(
+
+class Feature(StrEnum):
+    """What a system, its interactions, a stage or a machine may ask of an engine."""
+
+    SPHERES = "spheres"
+    BODIES = "bodies of several sites"
+    SPHERES_AND_BODIES = "spheres and bodies of several sites in one box"
+    POINTS_TRUNCATED = "point dipoles, truncated"
+    POINTS_EWALD = "point dipoles, Ewald"
+    CHARGES_TRUNCATED = "site charges, truncated"
+    CHARGES_EWALD = "site charges, Ewald"
+    POINTS_BESIDE_CHARGES = "point dipoles beside site charges"
+    LANGEVIN = "Langevin dynamics"
+    BROWNIAN = "Brownian dynamics"
+    NVE = "constant energy"
+    EQUILIBRIUM = "equilibrium sampling"
+    FILM_TRUNCATED = "film between walls, truncated"
+    FILM_EWALD = "film between walls, Ewald"
+    FIELD = "uniform electric field"
+    TILTED = "tilted boxes"
+    GPU = "GPU"
+    THREADS = "several CPU threads"
+    RANKS = "several MPI ranks"
+
+
+class Support(Enum):
+    """Whether an engine has a feature."""
+
+    YES = "yes"
+    WITH_CHARGES = "with site charges"
+    NO = "no"
+
+
+class Capability(NamedTuple):
+    """What an engine makes of a feature.
+
+    Attributes:
+        support: Whether it has it.
+        reason: Why not, or not always; empty where it simply can.
+    """
+
+    support: Support
+    reason: str = ""
+
+
+YES = Capability(Support.YES)
+
+
+def no(reason: str) -> Capability:
+    """Return that an engine can't, and why."""
+    return Capability(Support.NO, reason)
+
+
+_BARE_CUT = no("a sum of charges that is cut depends on where")
+_STRAIGHT = no("boxes are straight here")
+_TIMED = no("it follows motion in time, which leads to equilibrium or not")
+
+CAPABILITIES: Mapping[Feature, Mapping[str, Capability]] = MappingProxyType(
     {
-        "spheres": {"hoomd": "yes", "lammps": "yes", "monte_carlo": "yes"},
-        "bodies of several sites": {"hoomd": "yes", "lammps": "yes", "monte_carlo": ""},
-        "spheres and bodies of several sites in one box": {
-            "hoomd": "yes",
-            "lammps": "",
-            "monte_carlo": "",
+        Feature.SPHERES: {"hoomd": YES, "lammps": YES, "monte_carlo": YES},
+        Feature.BODIES: {"hoomd": YES, "lammps": YES},
+        Feature.SPHERES_AND_BODIES: {
+            "hoomd": YES,
+            "lammps": no("its integrator of bodies leaves lone spheres where they are"),
         },
-        "point dipoles, truncated": {"hoomd": "yes", "lammps": "yes", "monte_carlo": "yes"},
-        "point dipoles, Ewald": {"hoomd": "", "lammps": "yes", "monte_carlo": ""},
-        "site charges, truncated": {"hoomd": "", "lammps": "", "monte_carlo": ""},
-        "site charges, Ewald": {"hoomd": "yes", "lammps": "yes", "monte_carlo": ""},
-        "point dipoles beside site charges": {"hoomd": "", "lammps": "", "monte_carlo": ""},
-        "Langevin dynamics": {"hoomd": "yes", "lammps": "yes", "monte_carlo": ""},
-        "Brownian dynamics": {"hoomd": "yes", "lammps": "", "monte_carlo": ""},
-        "constant energy": {"hoomd": "yes", "lammps": "yes", "monte_carlo": ""},
-        "equilibrium sampling": {"hoomd": "", "lammps": "", "monte_carlo": "yes"},
-        "film between walls, truncated": {"hoomd": "yes", "lammps": "yes", "monte_carlo": "yes"},
-        "film between walls, Ewald": {
-            "hoomd": "",
-            "lammps": "with site charges",
-            "monte_carlo": "",
+        Feature.POINTS_TRUNCATED: {"hoomd": YES, "lammps": YES, "monte_carlo": YES},
+        Feature.POINTS_EWALD: {"hoomd": no("its mesh knows charges only"), "lammps": YES},
+        Feature.CHARGES_TRUNCATED: {"hoomd": _BARE_CUT, "lammps": _BARE_CUT},
+        Feature.CHARGES_EWALD: {"hoomd": YES, "lammps": YES},
+        Feature.POINTS_BESIDE_CHARGES: {
+            "hoomd": no("its dipole formula counts charges, too"),
+            "lammps": no("one pair style serves a box: dipoles or charges"),
         },
-        "uniform electric field": {"hoomd": "yes", "lammps": "yes", "monte_carlo": "yes"},
-        "tilted boxes": {"hoomd": "", "lammps": "", "monte_carlo": ""},
-        "GPU": {"hoomd": "yes", "lammps": "", "monte_carlo": ""},
-        "several CPU threads": {"hoomd": "", "lammps": "yes", "monte_carlo": ""},
-        "several MPI ranks": {"hoomd": "", "lammps": "yes", "monte_carlo": ""},
+        Feature.LANGEVIN: {"hoomd": YES, "lammps": YES},
+        Feature.BROWNIAN: {
+            "hoomd": YES,
+            "lammps": no("its integrator of bodies has inertia"),
+        },
+        Feature.NVE: {"hoomd": YES, "lammps": YES},
+        Feature.EQUILIBRIUM: {"hoomd": _TIMED, "lammps": _TIMED, "monte_carlo": YES},
+        Feature.FILM_TRUNCATED: {"hoomd": YES, "lammps": YES, "monte_carlo": YES},
+        Feature.FILM_EWALD: {
+            "hoomd": no("its mesh repeats the film along z"),
+            "lammps": Capability(Support.WITH_CHARGES, "its mesh of dipoles is not used in films"),
+        },
+        Feature.FIELD: {"hoomd": YES, "lammps": YES, "monte_carlo": YES},
+        Feature.TILTED: {"hoomd": _STRAIGHT, "lammps": _STRAIGHT},
+        Feature.GPU: {"hoomd": YES, "lammps": no("it runs on the CPU here")},
+        Feature.THREADS: {"hoomd": no("it is driven on one core or one GPU"), "lammps": YES},
+        Feature.RANKS: {"hoomd": no("it is driven on one core or one GPU"), "lammps": YES},
     }
 )
-"""Feature by engine; an empty string where the engine can't."""
+"""What each engine makes of each feature; an engine that a row doesn't name can't."""
+
+ENGINES: Mapping[str, str] = MappingProxyType(
+    {"hoomd": "HOOMD-blue", "lammps": "LAMMPS", "monte_carlo": "Monte Carlo"}
+)
+"""Engines of the table, by the name in its head."""
 
 _INTEGRATORS = {
-    "langevin": "Langevin dynamics",
-    "brownian": "Brownian dynamics",
-    "nve": "constant energy",
-    "equilibrium": "equilibrium sampling",
+    "langevin": Feature.LANGEVIN,
+    "brownian": Feature.BROWNIAN,
+    "nve": Feature.NVE,
+    "equilibrium": Feature.EQUILIBRIUM,
 }
+
+
+def capability(feature: Feature, engine: str) -> Capability:
+    """Return what an engine makes of a feature."""
+    return CAPABILITIES[feature].get(engine, no("it isn't made for it"))
 
 
 def capability_table() -> str:
     """Return the capabilities as a Markdown table."""
-    lines = ["| | HOOMD-blue | LAMMPS | Monte Carlo |", "|---|---|---|---|"]
-    for feature, engines in CAPABILITIES.items():
-        cells = " | ".join(engines[name] or "no" for name in ("hoomd", "lammps", "monte_carlo"))
+    lines = ["| | " + " | ".join(ENGINES.values()) + " |", "|---" * (len(ENGINES) + 1) + "|"]
+    for feature in Feature:
+        cells = " | ".join(capability(feature, name).support.value for name in ENGINES)
         lines.append(f"| {feature} | {cells} |")
     return "\n".join(lines) + "\n"
 
 
-def features(system: System, interactions: Interactions, stage: Stage | None = None) -> list[str]:
-    """Return the capabilities that a system, its interactions and a stage need."""
-    several = {len(body.sites) > 1 for body in system.bodies}
-    charged = {body.has_charges for body in system.bodies}
-    long_range = interactions.electrostatics == "ewald"
-    needed = ["bodies of several sites" if True in several else "spheres"]
-    if len(several) > 1:
-        needed.append("spheres and bodies of several sites in one box")
-    if len(charged) > 1:
-        needed.append("point dipoles beside site charges")
-    kind = "site charges" if True in charged else "point dipoles"
-    needed.append(f"{kind}, {'Ewald' if long_range else 'truncated'}")
-    if system.thickness_nm is not None:
-        needed.append(f"film between walls, {'Ewald' if long_range else 'truncated'}")
-    ends = (stage.start, stage.end) if stage else ()
-    if any(interactions.field_V_nm) or any(any(end.field_V_nm) for end in ends):
-        needed.append("uniform electric field")
-    if system.box[3:].any():
-        needed.append("tilted boxes")
+def features(
+    system: System, interactions: Interactions, stage: Stage | None = None
+) -> list[Feature]:
+    """Return what a system, its interactions and a stage ask of an engine.
+
+    Raises:
+        UnsupportedError: No engine has the integrator of the stage.
+    """
+    needed = [*_of_bodies(system, interactions), *_of_surroundings(system, interactions, stage)]
     if stage:
         if stage.integrator not in _INTEGRATORS:
             raise UnsupportedError(
@@ -87,6 +150,38 @@ def features(system: System, interactions: Interactions, stage: Stage | None = N
     return needed
 
 
+def _of_bodies(system: System, interactions: Interactions) -> Iterator[Feature]:
+    """Yield what the bodies ask for."""
+    several = {len(body.sites) > 1 for body in system.bodies}
+    charged = {body.has_charges for body in system.bodies}
+    long_range = interactions.electrostatics == "ewald"
+    yield Feature.BODIES if True in several else Feature.SPHERES
+    if len(several) > 1:
+        yield Feature.SPHERES_AND_BODIES
+    if len(charged) > 1:
+        yield Feature.POINTS_BESIDE_CHARGES
+    if True in charged:
+        yield Feature.CHARGES_EWALD if long_range else Feature.CHARGES_TRUNCATED
+    else:
+        yield Feature.POINTS_EWALD if long_range else Feature.POINTS_TRUNCATED
+
+
+def _of_surroundings(
+    system: System, interactions: Interactions, stage: Stage | None
+) -> Iterator[Feature]:
+    """Yield what box, walls and field ask for."""
+    if system.thickness_nm is not None:
+        long_range = interactions.electrostatics == "ewald"
+        yield Feature.FILM_EWALD if long_range else Feature.FILM_TRUNCATED
+    fields = [interactions.field_V_nm]
+    if stage:
+        fields += [stage.start.field_V_nm, stage.end.field_V_nm]
+    if any(map(any, fields)):
+        yield Feature.FIELD
+    if system.box[3:].any():
+        yield Feature.TILTED
+
+
 def refusal(
     engine: str, system: System, interactions: Interactions, stage: Stage | None = None
 ) -> str | None:
@@ -94,18 +189,27 @@ def refusal(
     charged = any(body.has_charges for body in system.bodies)
     if engine == "direct":
         return _direct_refusal(system, interactions, charged)
+    able = {Support.YES, Support.WITH_CHARGES} if charged else {Support.YES}
     for feature in features(system, interactions, stage):
-        can = CAPABILITIES[feature]
-        if can[engine] and (can[engine] != "with site charges" or charged):
-            continue
-        others = [name for name, text in can.items() if name != engine and text]
-        hint = f"engine '{others[0]}' can" if others else "no engine can"
-        if feature.startswith("site charges"):
-            hint = "use electrostatics = 'ewald', or dipole = 'point'"
-        if can[engine]:
-            hint = "use dipole = 'charges'"
-        return f"engine '{engine}' can't do {feature}; {hint}"
+        found = capability(feature, engine)
+        if found.support not in able:
+            hint = _hint(feature, found, engine)
+            return f"engine '{engine}' can't do {feature}; {hint} ({found.reason})"
     return None
+
+
+def _hint(feature: Feature, found: Capability, engine: str) -> str:
+    """Return how a refused feature can be had."""
+    if found.support is Support.WITH_CHARGES:
+        return "use dipole = 'charges'"
+    if feature is Feature.CHARGES_TRUNCATED:
+        return "use electrostatics = 'ewald', or dipole = 'point'"
+    others = [
+        name
+        for name, other in CAPABILITIES[feature].items()
+        if name != engine and other.support is not Support.NO
+    ]
+    return f"engine '{others[0]}' can" if others else "no engine can"
 
 
 def _direct_refusal(system: System, interactions: Interactions, charged: bool) -> str | None:
@@ -151,11 +255,14 @@ def check_stage(system: System, interactions: Interactions, stage: Stage, engine
     """Raise before a stage starts where it, or its smallest box, can't be simulated.
 
     Raises:
-        InputError: the box is, or becomes, too small for the cutoff; or a film appears or vanishes.
+        InputError: the box is, or becomes, too small for the cutoff; a film appears or vanishes; or
+            the interactions are for another environment than the stage starts in.
         UnsupportedError: what the engine can't do.
     """
     if reason := refusal(engine, system, interactions, stage):
         raise UnsupportedError(reason)
+    if reason := stage.refusal(interactions):
+        raise InputError(reason)
     for environment in (stage.environment(stage.first_step), stage.end):
         if (environment.thickness_nm is None) != (system.thickness_nm is None):
             raise InputError(

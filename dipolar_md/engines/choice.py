@@ -41,38 +41,47 @@ def choose_engine(
     `auto` takes HOOMD-blue where it has a usable GPU, and LAMMPS on a CPU, where it is the faster,
     or where several MPI `ranks` are asked for.
 
+    Args:
+        name: `auto`, `hoomd` or `lammps`.
+        device: `auto`, `cpu` or `gpu`.
+        threads: CPU threads of LAMMPS (of each rank).
+        ranks: MPI ranks of LAMMPS.
+
     Raises:
-        EngineMissingError: the engine or the device is not available; the message says how to
+        EngineMissingError: The engine or the device is not available; the message says how to
             get it.
-        InputError: an unknown name.
-        UnsupportedError: several ranks with an engine that has none.
+        InputError: An unknown name.
+        UnsupportedError: Several ranks with an engine that has none.
     """
     if name not in ("auto", *_LIBRARIES) or device not in ("auto", "cpu", "gpu"):
         raise InputError(
             f"engine must be auto, hoomd, lammps or monte_carlo and device auto, cpu or gpu "
             f"(found '{name}' and '{device}')"
         )
-    if name == "auto":
-        gpu = inspect_engine("hoomd", "gpu")
-        if device != "cpu" and gpu.usable and ranks == 1:
-            return _make(
-                "hoomd", "gpu", threads, ranks
-            ), f"HOOMD-blue {gpu.version} on a GPU: {gpu.note}"
-        if device == "gpu":
-            raise EngineMissingError(f"device 'gpu' asked for, but HOOMD-blue has none: {gpu.note}")
-        cpu = inspect_engine("lammps", "cpu")
-        if cpu.usable:
-            return (
-                _make("lammps", "cpu", threads, ranks),
-                f"LAMMPS {cpu.version} on the CPU: no GPU for HOOMD-blue ({gpu.note})"
-                if device == "auto"
-                else f"LAMMPS {cpu.version} on the CPU, the faster engine there",
-            )
-        name = "hoomd"
-    finding = inspect_engine(name, device)
-    if not finding.usable:
-        raise EngineMissingError(f"engine '{name}' on device '{device}': {finding.note}")
-    return _make(name, finding.device, threads, ranks), f"engine '{name}' asked for: {finding.note}"
+    found = _preferred(device, ranks) if name == "auto" else None
+    if found is None:
+        wanted = "hoomd" if name == "auto" else name
+        finding = inspect_engine(wanted, device)
+        if not finding.usable:
+            raise EngineMissingError(f"engine '{wanted}' on device '{device}': {finding.note}")
+        found = finding, f"engine '{wanted}' asked for: {finding.note}"
+    finding, reason = found
+    return _make(finding.name, finding.device, threads, ranks), reason
+
+
+def _preferred(device: DeviceName, ranks: int) -> tuple[Finding, str] | None:
+    """Return the engine that suits a device best, and why; None where only HOOMD-blue is left."""
+    gpu = inspect_engine("hoomd", "gpu")
+    if device != "cpu" and gpu.usable and ranks == 1:
+        return gpu, f"HOOMD-blue {gpu.version} on a GPU: {gpu.note}"
+    if device == "gpu":
+        raise EngineMissingError(f"device 'gpu' asked for, but HOOMD-blue has none: {gpu.note}")
+    cpu = inspect_engine("lammps", "cpu")
+    if not cpu.usable:
+        return None
+    if device == "auto":
+        return cpu, f"LAMMPS {cpu.version} on the CPU: no GPU for HOOMD-blue ({gpu.note})"
+    return cpu, f"LAMMPS {cpu.version} on the CPU, the faster engine there"
 
 
 def _make(name: str, device: str, threads: int, ranks: int) -> Engine:

@@ -20,6 +20,7 @@ import rowan
 from dipolar_md.engines.capabilities import check_stage, check_system
 from dipolar_md.engines.ewald import Mesh, plan, record, trial_steps
 from dipolar_md.engines.protocol import (
+    Engine,
     Evaluation,
     Finding,
     Observer,
@@ -57,7 +58,7 @@ def inspect(device: str) -> Finding:
     return Finding("hoomd", reason is None, version, "cpu", reason or "usable on the CPU")
 
 
-def make(device: str, threads: int, ranks: int) -> "HoomdEngine":
+def make(device: str, threads: int, ranks: int) -> Engine:
     """Return the engine.
 
     Raises:
@@ -116,7 +117,7 @@ class HoomdEngine:
                 here = compressed(model.read(here), now)
                 model = self._started(here, interactions, stage, done, skin, mesh)
             elif stage.ramps:
-                model.set_environment(stage, done, system)
+                model.set_environment(stage, done, system, interactions)
             try:
                 model.simulation.run(todo)
             except RuntimeError as error:
@@ -357,12 +358,14 @@ class _Model:
             self.simulation.seed = int(seed % 2**16)
         self.integrator.methods.append(self.method)
 
-    def set_environment(self, stage: Stage, step: int, system: System) -> None:
+    def set_environment(
+        self, stage: Stage, step: int, system: System, interactions: Interactions
+    ) -> None:
         """Set box, permittivity, temperature and field of a stage after `step` steps."""
         now = stage.environment(step)
         box = scaled_box(system, now.concentration_mM, now.thickness_nm)
         hoomd.update.BoxResize.update(state=self.simulation.state, box=hoomd.Box(*box))
-        here = Interactions(now.temperature_K, now.relative_permittivity, field_V_nm=now.field_V_nm)
+        here = now.applied_to(interactions)
         if self.dipole is not None:  # charges and meshes change with a new model only
             self._set_coulomb(here.coulomb_constant)
         self._set_field(here, system.bodies)

@@ -22,11 +22,11 @@ class Evaluation:
     """Energies, forces and torques of one configuration.
 
     Attributes:
-        energies: kJ/mol, by name: steric, electrostatic, wall, field, total.
-        forces: (N, 3) kJ mol⁻¹ nm⁻¹.
-        torques: (N, 3) kJ/mol about the centres, space frame.
-        cluster_energies: (N,) kJ/mol, pair energies shared half and half, with wall and field; NaN
-            with `ewald`, whose mesh part belongs to no cluster.
+        energies: Energies (kJ/mol) by name: steric, electrostatic, wall, field, total.
+        forces: (N, 3) forces, kJ mol⁻¹ nm⁻¹.
+        torques: (N, 3) torques about the centres in the space frame, kJ/mol.
+        cluster_energies: (N,) energies (kJ/mol), those of pairs shared half and half, with wall and
+            field; NaN with `ewald`, whose mesh part belongs to no cluster.
     """
 
     energies: dict[str, float]
@@ -64,11 +64,11 @@ class Report:
     """What an observer is told after every chunk.
 
     Attributes:
-        stage: the stage under way.
-        step: steps of the stage done.
-        environment: at this moment.
-        energies: steric, electrostatic and total potential energy, kJ/mol.
-        read: returns the present `System`; call it only when needed.
+        stage: Stage under way.
+        step: Steps of the stage that are done.
+        environment: Environment at this moment.
+        energies: Potential energies (kJ/mol) by name, as in `Evaluation`.
+        read: Function that returns the present `System`; call it only when needed.
     """
 
     stage: Stage
@@ -87,8 +87,8 @@ class Settings:
     """What an engine decided for itself and a manifest should record, by stage.
 
     Attributes:
-        skins_nm: neighbour-list buffers.
-        ewald: real-space cutoff, mesh, order, and the measured errors of force and torque.
+        skins_nm: Neighbour-list buffers.
+        ewald: Real-space cutoff, mesh, order, and the measured errors of force and torque.
         moves: Widths and acceptance of Monte Carlo moves.
     """
 
@@ -98,12 +98,21 @@ class Settings:
 
 
 class Engine(Protocol):
-    """The two verbs of an engine."""
+    """The two verbs of an engine.
+
+    Attributes:
+        name: Name by which it is chosen.
+        device: `cpu` or `gpu`.
+        settings: What it decided for itself.
+    """
 
     name: str
-    version: str
     device: str
     settings: Settings
+
+    @property
+    def version(self) -> str:
+        """Version of the program behind it."""
 
     def evaluate(self, system: System, interactions: Interactions) -> Evaluation:
         """Return energies, forces and torques of one configuration."""
@@ -113,12 +122,28 @@ class Engine(Protocol):
     ) -> System:
         """Return the system after a stage, or after the chunk at which the observer stopped it.
 
-        The environment of `stage` replaces temperature and permittivity of `interactions`.
+        Args:
+            system: State that the stage goes on from.
+            interactions: What acts at the start of the stage; the stage ramps it from there.
+            stage: Environments, duration, friction and integrator.
+            observer: Function called after every chunk.
+
+        Raises:
+            InputError: Interactions of another environment than the stage starts in.
+            BlowUpError: An energy left the physical range.
         """
 
 
 class Finding(NamedTuple):
-    """What is known about one engine on this machine."""
+    """What is known about one engine on this machine.
+
+    Attributes:
+        name: Name of the engine.
+        usable: Whether it can run here.
+        version: Its version; empty where it isn't installed.
+        device: Device that it would use; empty where there is none.
+        note: Why it is usable or not, and how to get it.
+    """
 
     name: str
     usable: bool

@@ -24,9 +24,11 @@ class Environment(NamedTuple):
     """What the clusters feel at one moment.
 
     Attributes:
-        temperature_K, relative_permittivity, concentration_mM: of the medium.
-        thickness_nm: of the film between two walls; None in bulk.
-        field_V_nm: uniform electric field inside the medium.
+        temperature_K: Temperature.
+        relative_permittivity: ε_r of the medium.
+        concentration_mM: Concentration of all clusters together, mmol/L.
+        thickness_nm: Distance between the two walls of a film; None in bulk.
+        field_V_nm: Uniform electric field inside the medium, V/nm.
     """
 
     temperature_K: float
@@ -36,7 +38,7 @@ class Environment(NamedTuple):
     field_V_nm: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     def applied_to(self, interactions: Interactions) -> Interactions:
-        """Return the interactions in this environment."""
+        """Return the interactions in this environment: the only way in which a run changes them."""
         return replace(
             interactions,
             temperature_K=self.temperature_K,
@@ -54,18 +56,19 @@ class Stage:
     chunk they are constant.
 
     Attributes:
-        name: of the stage.
-        steps: number of time steps.
-        time_step_ps: Δt.
-        start, end: environments between which the stage ramps.
-        viscosity_mPa_s: of the medium, for Stokes friction.
-        friction_scale: factor on both frictions; below 1 the dynamics is accelerated.
+        name: Name of the stage.
+        steps: Number of time steps.
+        time_step_ps: Time step Δt.
+        start: Environment from which the stage ramps.
+        end: Environment in which it ends.
+        viscosity_mPa_s: Viscosity of the medium, for Stokes friction.
+        friction_scale: Factor on both frictions; below 1 the dynamics is accelerated.
         integrator: `langevin`, `brownian` (overdamped), `nve` without a thermostat, or
             `equilibrium`: Monte Carlo, whose steps are sweeps and have no time.
-        chunk_steps: steps between two looks at the state.
-        skin_nm: neighbour-list buffer; None lets the engine tune it.
-        seed: of the thermal noise.
-        first_step: steps already done, when a stage is continued.
+        chunk_steps: Steps between two looks at the state.
+        skin_nm: Neighbour-list buffer; None lets the engine tune it.
+        seed: Seed of the thermal noise.
+        first_step: Steps already done, when a stage is continued.
     """
 
     name: str
@@ -80,6 +83,18 @@ class Stage:
     skin_nm: float | None = None
     seed: int = 0
     first_step: int = 0
+
+    def refusal(self, interactions: Interactions) -> str | None:
+        """Return where interactions are not those of the start of the stage, or None."""
+        acting = self.start.applied_to(interactions)
+        for key in ("temperature_K", "relative_permittivity", "field_V_nm"):
+            given, wanted = getattr(interactions, key), getattr(acting, key)
+            if given != wanted:
+                return (
+                    f"stage '{self.name}' starts at {key} = {wanted}, its interactions are for "
+                    f"{given}; pass stage.start.applied_to(interactions)"
+                )
+        return None
 
     @property
     def ramps(self) -> bool:

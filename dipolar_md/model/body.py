@@ -7,12 +7,13 @@ a symmetric top leaves x and y open: +x goes through the first bead of the Au ri
 
 import math
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dipolar_md import theory
-from dipolar_md.chemistry.cluster import Cluster
+from dipolar_md.chemistry.cluster import Cluster, load_cluster
 from dipolar_md.errors import InputError, UnsupportedError
 from dipolar_md.model.steric import solve_diameters
 from dipolar_md.units import DEBYE, REFERENCE_TEMPERATURE_K, thermal_energy
@@ -113,7 +114,7 @@ class Body:
 
 
 def coarse_grain(
-    cluster: Cluster,
+    cluster: str | Path | Cluster,
     shape: str = "sphere",
     dipole: str = "point",
     *,
@@ -137,7 +138,7 @@ def coarse_grain(
     `Cluster.hemisphere_charge_e` on the axis at ±d/2, q d = μ.
 
     Args:
-        cluster: chemistry and sizes.
+        cluster: Shipped name, cluster file or cluster: chemistry and sizes.
         shape: `sphere` or `janus`.
         dipole: `point` or `charges`.
         dipole_D: another dipole (debye) on the same body: σ stays solved for the cluster's own.
@@ -156,6 +157,7 @@ def coarse_grain(
             f"shape must be sphere or janus and dipole point or charges "
             f"(found '{shape}' and '{dipole}')"
         )
+    cluster = load_cluster(cluster)
     if cluster.net_charge_e:
         raise UnsupportedError(
             f"'{cluster.name}' carries {cluster.net_charge_e:+d} e: charged clusters need screened "

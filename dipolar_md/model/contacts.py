@@ -3,8 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from dipolar_md.errors import InputError
 from dipolar_md.model.body import Body
 from dipolar_md.model.steric import find_contact, mean_force, rotations_about_z, site_energies
+from dipolar_md.units import DEBYE
 
 Floats = NDArray[np.float64]
 
@@ -18,6 +20,9 @@ def bond(body: Body, energy_scale: float) -> tuple[float, float]:
     Args:
         body: with its dipole along z.
         energy_scale: A = μ²/4πε₀ε_r in kJ/mol nm³, positive.
+
+    Raises:
+        InputError: The dipole pulls bodies together beyond half of their contact.
     """
     arrays = steric_arrays(body)
 
@@ -26,6 +31,12 @@ def bond(body: Body, energy_scale: float) -> tuple[float, float]:
         return push - 6 * energy_scale / r**4
 
     r = find_contact(total, body.axial_contact_nm)
+    if r is None:
+        raise InputError(
+            f"'{body.name}': no contact: bodies of {body.dipole_magnitude_e_nm / DEBYE:.4g} D pull "
+            f"each other closer than {0.5 * body.axial_contact_nm:.3g} nm, half of their axial "
+            "contact; lower the dipole (dipole_D)"
+        )
     h = 1e-4 * r
     return r, -(total(r + h) - total(r - h)) / (2 * h)
 

@@ -1,23 +1,37 @@
 """What theory says of a cluster before any simulation: couplings, energies, expected lengths."""
 
 import math
+from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dipolar_md import theory
-from dipolar_md.chemistry.cluster import Cluster, load_solvent
+from dipolar_md.chemistry.cluster import Cluster, Solvent, load_cluster, load_solvent
 from dipolar_md.chemistry.sizes import contact_estimates
 from dipolar_md.errors import InputError
 from dipolar_md.model.body import Body, coarse_grain
 from dipolar_md.model.contacts import torsional_barrier
+from dipolar_md.model.virial import bonding_volume, second_virial
 from dipolar_md.parameters import parameter_names
-from dipolar_md.units import DEBYE, MILLIMOLAR, REFERENCE_TEMPERATURE_K, thermal_energy
+from dipolar_md.units import DEBYE, KE, MILLIMOLAR, REFERENCE_TEMPERATURE_K, thermal_energy
 
 
 def contact_coupling(body: Body, relative_permittivity: float, temperature_K: float) -> float:
-    """Return λ = μ²/(4πε₀ε_r r³ kT) at the axial contact r."""
+    """Return the dipolar coupling of a body at its axial contact.
+
+    λ = μ²/(4πε₀ε_r r³ kT)
+
+    Args:
+        body: The body.
+        relative_permittivity: ε_r of the medium.
+        temperature_K: Temperature, K.
+
+    Returns:
+        λ, dimensionless.
+    """
     scale = theory.dipole_energy_scale(
         body.dipole_magnitude_e_nm, relative_permittivity=relative_permittivity
     )
@@ -29,72 +43,70 @@ def expected_mean_length(
 ) -> float:
     """Return the mean chain length that ideal association expects of one kind of body.
 
-    A rough guide (`theory.bonding_volume`): linear chains without rings, branches or interaction.
-    NaN where pairs bind by more than 200 kT, beyond the range of the theory's numbers.
+    n̄ = [1 + √(1 + 4ρK)]/2, with the body's own `bonding_volume` K
+
+    A rough guide to equilibrium: linear chains without rings, branches or interaction, in a box
+    without end.
+
+    Args:
+        body: The body; its true pair potential counts.
+        relative_permittivity: ε_r of the medium.
+        temperature_K: Temperature, K.
+        concentration_mM: Clusters per volume, mmol/L.
+
+    Returns:
+        n̄, clusters per chain; NaN where pairs bind by more than 200 kT, beyond the range of the
+        theory's numbers.
     """
-    pair = _pair(body, relative_permittivity, temperature_K)
-    if pair is None:
+    bonding = bonding_volume(body, relative_permittivity, temperature_K)
+    if math.isnan(bonding):
         return math.nan
-    bonding = theory.bonding_volume(*pair)
     return float(theory.association_mean_length(concentration_mM * MILLIMOLAR, bonding))
-
-
-def second_virial(body: Body, relative_permittivity: float, temperature_K: float) -> float:
-    """Return B₂ of one kind of body, in nm³; NaN as `expected_mean_length`."""
-    pair = _pair(body, relative_permittivity, temperature_K)
-    return math.nan if pair is None else float(theory.second_virial(*pair))
-
-
-def _pair(
-    body: Body, relative_permittivity: float, temperature_K: float
-) -> tuple[float, float, float, float] | None:
-    """Return σ, ε, energy scale and temperature of a pair; None where it binds beyond 200 kT."""
-    scale = theory.dipole_energy_scale(
-        body.dipole_magnitude_e_nm, relative_permittivity=relative_permittivity
-    )
-    site = max(body.sites, key=lambda s: s.sigma_nm)
-    depth = -theory.pair_minimum(site.sigma_nm, site.epsilon_kJ_mol, scale)[1]
-    if depth > 200 * thermal_energy(temperature_K):
-        return None
-    return site.sigma_nm, site.epsilon_kJ_mol, scale, temperature_K
 
 
 def chain_onset_dipole(
     body: Body, relative_permittivity: float, temperature_K: float, concentration_mM: float
 ) -> float:
-    """Return the dipole (debye) on the same body at which a mean chain length of 2 is expected.
+    """Return the dipole at which a body would reach an expected mean chain length of 2.
 
-    The steric diameter stays that of the body. NaN where even pairs bound by 200 kT stay apart.
+    ρ K(μ²/ε_r) = 2; only μ²/ε_r enters, so the permittivity is sought in place of the dipole.
+
+    Args:
+        body: The body; its steric sites stay.
+        relative_permittivity: ε_r of the medium.
+        temperature_K: Temperature, K.
+        concentration_mM: Clusters per volume, mmol/L.
+
+    Returns:
+        The dipole in debye; NaN where even pairs bound by some 100 kT stay apart.
     """
     from scipy.optimize import brentq
 
-    site = body.sites[0]
+    vacuum = contact_coupling(body, 1.0, temperature_K)
 
-    def excess(debye: float) -> float:
-        scale = theory.dipole_energy_scale(
-            debye * DEBYE, relative_permittivity=relative_permittivity
-        )
-        bonding = theory.bonding_volume(site.sigma_nm, site.epsilon_kJ_mol, scale, temperature_K)
+    def excess(log_coupling: float) -> float:
+        bonding = bonding_volume(body, vacuum / math.exp(log_coupling), temperature_K)
         return math.log(max(concentration_mM * MILLIMOLAR * bonding / 2, 1e-300))
 
-    # Twice σ³ kT of energy scale are a coupling of 2 at σ; pairs bound by some 100 kT are at 40.
-    unit = theory.dipole_energy_scale(DEBYE, relative_permittivity=relative_permittivity)
-    strong = 40 * site.sigma_nm**3 * thermal_energy(temperature_K) / unit
-    most = math.sqrt(strong)
-    return float(brentq(excess, 1e-3 * most, most)) if excess(most) > 0 else math.nan
+    weakest, strongest = math.log(1e-3), math.log(40.0)
+    if excess(strongest) < 0:
+        return math.nan
+    coupling = math.exp(brentq(excess, weakest, strongest))
+    own = body.dipole_magnitude_e_nm / DEBYE
+    return own * math.sqrt(coupling * relative_permittivity / vacuum)
 
 
 class SolventOutlook(NamedTuple):
-    """What theory expects of a cluster in one medium.
+    """What theory expects of a cluster in one medium; NaN where it expects nothing.
 
     Attributes:
-        name: name of the medium.
-        title: its title.
+        name: Name of the medium.
+        title: One line for people.
         relative_permittivity: ε_r.
         coupling: λ at contact.
-        second_virial_nm3: B₂; negative where attraction wins.
-        expected_mean_length: clusters per chain, from ideal association.
-        chain_onset_dipole_D: dipole at which the same body would reach a mean length of 2.
+        second_virial_nm3: B₂, nm³; negative where attraction wins.
+        expected_mean_length: Clusters per chain, from ideal association.
+        chain_onset_dipole_D: Dipole at which the same body would reach a mean length of 2, debye.
     """
 
     name: str
@@ -107,7 +119,15 @@ class SolventOutlook(NamedTuple):
 
 
 class ContactOutlook(NamedTuple):
-    """What one estimate of the axial contact would mean in vacuum."""
+    """What one estimate of the axial contact would mean in vacuum.
+
+    Attributes:
+        origin: Where the estimate comes from, see `contact_estimates`.
+        axial_contact_nm: The contact, nm.
+        coupling: λ there.
+        energy_kJ_mol: Energy of point dipoles head to tail there, kJ/mol (negative).
+        expected_mean_length: Clusters per chain, from ideal association; NaN where it expects none.
+    """
 
     origin: str
     axial_contact_nm: float
@@ -120,19 +140,24 @@ class Outlook(NamedTuple):
     """What theory says of a cluster at 298.15 K.
 
     Attributes:
-        cluster: the cluster.
-        body: its sphere.
-        charge_separation_nm: d of the two-charge equivalent ±q, q·d = μ.
-        contact_energy_kJ_mol: point dipoles head to tail at the axial contact in vacuum (negative).
-        contact_energy_kT: the same in kT.
-        two_charge_energy_kJ_mol: the two-charge equivalents at the same distance; None where
-            their charges would lie farther apart than that.
-        concentration_mM: at which the lengths are expected.
-        solvents: one outlook per medium.
-        contacts: one per estimate of the axial contact, the file's first.
-        polarisation_gain: factor by which mutual polarisation strengthens a long chain at contact,
+        cluster: The cluster.
+        body: Its sphere; that of a charged cluster leaves the net charge out.
+        charge_separation_nm: Distance d of the two-charge equivalent ±q, q·d = μ, nm.
+        contact_energy_kJ_mol: Energy of point dipoles head to tail at the axial contact in vacuum,
+            kJ/mol (negative).
+        contact_energy_kT: The same in kT.
+        two_charge_energy_kJ_mol: Energy of the two-charge equivalents at the same distance, kJ/mol;
+            None where their charges would lie farther apart than that.
+        charge_repulsion_kJ_mol: Energy of two bare net charges at the axial contact in vacuum,
+            kJ/mol; 0 for a neutral cluster. A charged one has no expected lengths: they hang on
+            counterions or screening, which the model leaves out.
+        concentration_mM: Concentration at which the lengths are expected, mmol/L.
+        solvents: One outlook per medium, from weak to strong screening.
+        contacts: One outlook per estimate of the axial contact, the file's first.
+        polarisation_gain: Factor by which mutual polarisation strengthens a long chain at contact,
             in vacuum; None without a polarisability.
-        torsional_barrier_kT: barrier to turning a janus body on top of another; None without rings.
+        torsional_barrier_kT: Barrier to turning a janus body on top of another, kT; None without
+            rings.
     """
 
     cluster: Cluster
@@ -141,18 +166,26 @@ class Outlook(NamedTuple):
     contact_energy_kJ_mol: float
     contact_energy_kT: float
     two_charge_energy_kJ_mol: float | None
+    charge_repulsion_kJ_mol: float
     concentration_mM: float
     solvents: tuple[SolventOutlook, ...]
     contacts: tuple[ContactOutlook, ...]
     polarisation_gain: float | None
     torsional_barrier_kT: float | None
 
+    def __repr__(self) -> str:
+        return (
+            f"<Outlook of {self.cluster.name} at {self.concentration_mM:g} mM and 298.15 K: "
+            f"{self.contact_energy_kJ_mol:.1f} kJ/mol at {self.body.axial_contact_nm:g} nm in "
+            f"vacuum, {len(self.solvents)} media>"
+        )
+
 
 class PhaseEstimate(NamedTuple):
     """Expected mean chain length over concentration and coupling, for one body at 298.15 K.
 
     Attributes:
-        concentration_mM: (n,) concentrations.
+        concentration_mM: (n,) concentrations, mmol/L.
         coupling: (m,) λ at contact.
         mean_length: (m, n) clusters per chain.
     """
@@ -166,66 +199,56 @@ def phase_estimate(body: Body, most_coupling: float = 12.0) -> PhaseEstimate:
     """Return where ideal association expects chains of a body whose dipole is screened or scaled.
 
     Args:
-        body: the body; its steric diameter stays.
-        most_coupling: largest λ at contact.
+        body: The body; its steric sites stay.
+        most_coupling: Largest λ at contact.
+
+    Returns:
+        `PhaseEstimate` from 0.1 to 200 mM; K is worked out at some couplings and a cubic spline
+        through ln(K/λ²) gives those between.
     """
+    from scipy.interpolate import CubicSpline
+
     concentration = np.geomspace(0.1, 200, 61)
     coupling = np.linspace(0.05, most_coupling, 60)
-    kT = thermal_energy(REFERENCE_TEMPERATURE_K)
-    site = body.sites[0]
-    scale = coupling * body.axial_contact_nm**3 * kT
-    bonding = theory.bonding_volume(
-        site.sigma_nm, site.epsilon_kJ_mol, scale, REFERENCE_TEMPERATURE_K
-    )
+    nodes = np.linspace(0.05, most_coupling, 20)
+    vacuum = contact_coupling(body, 1.0, REFERENCE_TEMPERATURE_K)
+    volumes = [bonding_volume(body, vacuum / x, REFERENCE_TEMPERATURE_K) for x in nodes]
+    curve = CubicSpline(nodes, np.log(np.array(volumes) / nodes**2))
+    bonding = np.exp(curve(coupling)) * coupling**2
     lengths = theory.association_mean_length(concentration * MILLIMOLAR, bonding[:, None])
     return PhaseEstimate(concentration, coupling, lengths)
 
 
 def describe(
-    cluster: Cluster, concentration_mM: float = 10.0, solvents: list[str] | None = None
+    cluster: str | Path | Cluster,
+    concentration_mM: float = 10.0,
+    solvents: Sequence[str | Path | Solvent] | None = None,
 ) -> Outlook:
     """Return what theory says of a cluster, without any simulation.
 
     Args:
-        cluster: the cluster.
-        concentration_mM: for the expected mean chain lengths.
-        solvents: names or files, default all shipped media.
+        cluster: Shipped name, cluster file or cluster.
+        concentration_mM: Concentration for the expected mean chain lengths, mmol/L.
+        solvents: Names, files or media, default all shipped media.
+
+    Returns:
+        `Outlook`; of a charged cluster the energies, and no lengths.
 
     Raises:
-        InputError: an unknown solvent, or a concentration that is not positive.
+        InputError: an unknown cluster or solvent, a cluster without a dipole, or a concentration
+            that is not positive.
     """
+    cluster = load_cluster(cluster)
     if not (math.isfinite(concentration_mM) and concentration_mM > 0):
         raise InputError(f"concentration_mM must be positive and finite (found {concentration_mM})")
-    body = coarse_grain(cluster)
+    neutral = cluster.model_copy(update={"net_charge_e": 0})
+    body = coarse_grain(neutral)
     contact, charge = body.axial_contact_nm, cluster.hemisphere_charge_e.value
     temperature = REFERENCE_TEMPERATURE_K
     separation = float(theory.charge_separation(cluster.dipole_e_nm, charge))
     energy = float(theory.head_to_tail_energy(cluster.dipole_e_nm, contact))
     media = [load_solvent(name) for name in (solvents or parameter_names("solvents"))]
-    rows = [
-        SolventOutlook(
-            medium.name,
-            medium.title,
-            eps := medium.relative_permittivity.value,
-            contact_coupling(body, eps, temperature),
-            second_virial(body, eps, temperature),
-            expected_mean_length(body, eps, temperature, concentration_mM),
-            chain_onset_dipole(body, eps, temperature, concentration_mM),
-        )
-        for medium in media
-    ]
-    contacts = []
-    for origin, distance in contact_estimates(cluster).items():
-        other = coarse_grain(cluster, axial_contact_nm=distance)
-        contacts.append(
-            ContactOutlook(
-                origin,
-                distance,
-                contact_coupling(other, 1.0, temperature),
-                float(theory.head_to_tail_energy(cluster.dipole_e_nm, distance)),
-                expected_mean_length(other, 1.0, temperature, concentration_mM),
-            )
-        )
+    rows = [_in_medium(medium, body, concentration_mM, cluster.net_charge_e) for medium in media]
     alpha = cluster.polarisability_nm3
     return Outlook(
         cluster=cluster,
@@ -238,11 +261,44 @@ def describe(
         )
         if separation < contact
         else None,
+        charge_repulsion_kJ_mol=KE * cluster.net_charge_e**2 / contact,
         concentration_mM=concentration_mM,
         solvents=tuple(sorted(rows, key=lambda row: row.relative_permittivity)),
-        contacts=tuple(contacts),
-        torsional_barrier_kT=_torsional_barrier_kT(cluster),
+        contacts=tuple(
+            _at_contact(neutral, origin, distance, concentration_mM, cluster.net_charge_e)
+            for origin, distance in contact_estimates(cluster).items()
+        ),
+        torsional_barrier_kT=_torsional_barrier_kT(neutral),
         polarisation_gain=float(theory.polarisation_gain(alpha.value, contact)) if alpha else None,
+    )
+
+
+def _in_medium(
+    medium: Solvent, body: Body, concentration_mM: float, net_charge_e: int
+) -> SolventOutlook:
+    eps, temperature = medium.relative_permittivity.value, REFERENCE_TEMPERATURE_K
+    coupling = contact_coupling(body, eps, temperature)
+    expected = (math.nan, math.nan, math.nan)
+    if not net_charge_e:
+        expected = (
+            second_virial(body, eps, temperature),
+            expected_mean_length(body, eps, temperature, concentration_mM),
+            chain_onset_dipole(body, eps, temperature, concentration_mM),
+        )
+    return SolventOutlook(medium.name, medium.title, eps, coupling, *expected)
+
+
+def _at_contact(
+    cluster: Cluster, origin: str, distance: float, concentration_mM: float, net_charge_e: int
+) -> ContactOutlook:
+    body = coarse_grain(cluster, axial_contact_nm=distance)
+    environment = (1.0, REFERENCE_TEMPERATURE_K)
+    return ContactOutlook(
+        origin,
+        distance,
+        contact_coupling(body, *environment),
+        float(theory.head_to_tail_energy(cluster.dipole_e_nm, distance)),
+        math.nan if net_charge_e else expected_mean_length(body, *environment, concentration_mM),
     )
 
 

@@ -109,7 +109,7 @@ def _solved(
 
     thickest = _largest(lambda bead: excess(False, _THINNEST, bead, axial) < 0, 2 * axial)
     reached = [
-        find_contact(partial(excess, True, core_of(bead), bead), axial)
+        find_contact(partial(excess, True, core_of(bead), bead), axial) or 0.0
         for bead in (_THINNEST, thickest)
     ]
     if not min(reached) <= lateral <= max(reached):
@@ -140,13 +140,16 @@ def _largest(holds: Callable[[float], bool], upper: float) -> float:
     return low
 
 
-def find_contact(force: Callable[[float], float], guess: float) -> float:
-    """Return the outermost zero of a force that is attractive far away."""
+def find_contact(force: Callable[[float], float], guess: float) -> float | None:
+    """Return the outermost zero of a force that is attractive far away, None where there is none.
+
+    It is looked for between half and one and a half of the guess.
+    """
     distances = np.linspace(1.5 * guess, 0.5 * guess, 200)
     for outer, inner in pairwise(distances):
         if force(inner) > 0:
             return float(brentq(force, inner, outer))
-    return 0.0
+    return None
 
 
 def mean_force(

@@ -126,6 +126,13 @@ class System:
     def __len__(self) -> int:
         return len(self.positions)
 
+    def __repr__(self) -> str:
+        counts = np.bincount(self.types, minlength=len(self.bodies))
+        bodies = ", ".join(f"{n} {body.name}" for n, body in zip(counts, self.bodies, strict=True))
+        edges = " × ".join(f"{edge:.4g}" for edge in self.box[:3])
+        film = "" if self.thickness_nm is None else f", film of {self.thickness_nm:g} nm"
+        return f"<System of {bodies}: {edges} nm{film}, {self.concentration_mM:.3g} mM>"
+
     @property
     def volume_nm3(self) -> float:
         """Volume in nm³: of the box, or of the film between the walls."""

@@ -38,7 +38,6 @@ from dipolar_md.plots.style import STYLE
 
 __all__ = [
     "STYLE",
-    "draw_body",
     "draw_collapse",
     "draw_comparison",
     "draw_contact_surface",

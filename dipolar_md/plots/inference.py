@@ -25,12 +25,12 @@ def draw_marginal(
     """Draw the posterior of one axis over its prior, which is 1 everywhere.
 
     Args:
-        ax: the axes.
-        edges: (m + 1,) of cells of equal prior probability.
-        probability: (m,) of the cells after the measurement.
-        interval: to shade and mark.
-        label: of the axis, with its unit.
-        logarithmic: whether the cells are equally wide in the logarithm.
+        ax: The axes.
+        edges: (m + 1,) edges of cells of equal prior probability.
+        probability: (m,) probabilities of the cells after the measurement.
+        interval: Ends of the interval to shade.
+        label: Name of the axis, with its unit.
+        logarithmic: Whether the cells are equally wide in the logarithm.
 
     Returns:
         `ax`.
@@ -67,17 +67,17 @@ def draw_joint(
     """Draw the posterior of two axes: density, what holds 68 and 95 %, and the states simulated.
 
     Args:
-        ax: the axes.
-        edges: (m + 1,) and (k + 1,) of the cells.
-        probability: (m, k) of the cells.
+        ax: The axes.
+        edges: (m + 1,) and (k + 1,) edges of the cells.
+        probability: (m, k) probabilities of the cells.
         states: (n,) and (n,) coordinates of the simulated states.
-        labels: of both axes, with units.
-        logarithmic: whether the cells of each are equally wide in the logarithm.
+        labels: Names of both axes, with units.
+        logarithmic: Whether the cells of each are equally wide in the logarithm.
 
     Returns:
         `ax`.
     """
-    x, y = (np.asarray(one, float) for one in edges)
+    x, y = (np.asarray(edge, float) for edge in edges)
     p = np.asarray(probability, float)
     ax.pcolormesh(x, y, p.T, cmap="Blues", vmin=0, rasterized=True)
     levels = _levels(p, (0.95, 0.68))
@@ -107,9 +107,9 @@ def draw_shares(ax: Axes, shares: Mapping[str, float], label: str) -> Axes:
     """Draw the probability of each of several words, with the prior that gives all the same.
 
     Args:
-        ax: the axes.
-        shares: probability by word.
-        label: what the words are.
+        ax: The axes.
+        shares: Probability by word.
+        label: Name of what the words are.
 
     Returns:
         `ax`.

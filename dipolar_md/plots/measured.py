@@ -34,12 +34,12 @@ def draw_micrograph(
     """Draw a micrograph and over it what was found: cores as circles, wires as lines.
 
     Args:
-        ax: the axes.
+        ax: The axes.
         image: (H, W) grey values, row 0 at the top.
-        pixel_nm: edge of a pixel, nm.
+        pixel_nm: Edge of a pixel, nm.
         centres_nm: (K, 2) cores, x to the right and y down, nm.
-        wires: cores of each wire, in order.
-        core_diameter_nm: diameter of the circles, nm.
+        wires: Cores of each wire, in order.
+        core_diameter_nm: Diameter of the circles, nm.
 
     Returns:
         `ax`.
@@ -87,11 +87,11 @@ def draw_comparison(
     """Draw the cumulative distributions of samples, which need no bins, over a published range.
 
     Args:
-        ax: the axes.
-        samples: simulated and measured samples by name, nm.
-        range_nm: published lowest and highest value; None where open.
-        label: of the x axis.
-        logarithmic: whether the x axis is.
+        ax: The axes.
+        samples: Simulated and measured samples by name, nm.
+        range_nm: Published lowest and highest value; None where open.
+        label: Name of the x axis, with its unit.
+        logarithmic: Whether the x axis is.
 
     Returns:
         `ax`.
@@ -102,11 +102,9 @@ def draw_comparison(
     kept = {name: values for name, values in kept.items() if values.size}
     if not kept:
         return note(ax, "nothing to compare")
-    everything = np.concatenate(list(kept.values()))
+    ends = [edge for edge in range_nm or () if edge is not None]
+    everything = np.concatenate([*kept.values(), ends])
     low, high = everything.min(), everything.max()
-    if range_nm is not None:
-        ends = [edge for edge in range_nm if edge is not None]
-        low, high = min(low, *ends), max(high, *ends)
     if logarithmic:
         ax.set_xscale("log")
         ax.set_xlim(low / 1.2, high * 1.5)
@@ -114,19 +112,7 @@ def draw_comparison(
     else:
         ax.set_xlim(low - 0.05 * (high - low), high + 0.05 * (high - low))
     if range_nm is not None:
-        left, right = ax.get_xlim()
-        first, last = range_nm
-        words = "≥" if last is None else "≤" if first is None else ""
-        text = "–".join(f"{edge:g}" for edge in range_nm if edge is not None)
-        ax.axvspan(
-            left if first is None else first,
-            right if last is None else last,
-            color=ORANGE,
-            alpha=0.25,
-            linewidth=0,
-            zorder=0,
-            label=f"published {words} {text} nm".replace("  ", " "),
-        )
+        _shade_published(ax, *range_nm)
     dashes = itertools.cycle(DASHES)
     for (name, values), colour, dash in zip(kept.items(), LINES, dashes, strict=False):
         steps = np.arange(1, values.size + 1) / values.size
@@ -138,12 +124,28 @@ def draw_comparison(
     return ax
 
 
+def _shade_published(ax: Axes, first: float | None, last: float | None) -> None:
+    """Shade a published range, up to the end of the axes where it is open."""
+    left, right = ax.get_xlim()
+    sign = "≥ " if last is None else "≤ " if first is None else ""
+    text = "–".join(f"{edge:g}" for edge in (first, last) if edge is not None)
+    ax.axvspan(
+        left if first is None else first,
+        right if last is None else last,
+        color=ORANGE,
+        alpha=0.25,
+        linewidth=0,
+        zorder=0,
+        label=f"published {sign}{text} nm",
+    )
+
+
 def draw_length_bands(ax: Axes, bands: Mapping[str, tuple[ArrayLike, ...]]) -> Axes:
     """Draw length distributions with confidence bands, logarithmically.
 
     Args:
-        ax: the axes.
-        bands: edges (K + 1,), density, low and high (K,) by the name of the run.
+        ax: The axes.
+        bands: Edges (K + 1,), density, low and high (K,) by the name of the run.
 
     Returns:
         `ax`.
@@ -179,9 +181,9 @@ def draw_scattering(
     """Draw small-angle intensities against the wave number, both logarithmic.
 
     Args:
-        ax: the axes.
+        ax: The axes.
         curves: q (K,) in nm⁻¹, intensity and its error (None where unknown) by the name of the run.
-        marks_per_nm: wave numbers to mark, by name.
+        marks_per_nm: Wave numbers to mark, by name.
 
     Returns:
         `ax`.
@@ -221,12 +223,12 @@ def draw_growth_law(
     """Draw the mean chain length against the time since a quench, both logarithmic, with its law.
 
     Args:
-        ax: the axes.
+        ax: The axes.
         time_ns: (F,) times since the quench, positive, ns.
         mean_length: (F,) mean chain lengths.
-        law: exponent and prefactor of n̄ = a t^α.
-        name: of the curve.
-        time_label: of the x axis; say there whether the time is physical.
+        law: Exponent and prefactor of n̄ = a t^α.
+        name: Name of the curve.
+        time_label: Name of the x axis; say there whether the time is physical.
 
     Returns:
         `ax`.
@@ -259,10 +261,10 @@ def draw_tangents(
     """Draw the tangent correlation along chains up to where it vanishes, with its exponential.
 
     Args:
-        ax: the axes.
+        ax: The axes.
         separation_nm: (K,) contour distances, nm.
         correlation: (K,) mean cosines.
-        persistence_nm: persistence length of the exponential, nm.
+        persistence_nm: Persistence length of the exponential, nm.
 
     Returns:
         `ax`.

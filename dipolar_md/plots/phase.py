@@ -28,13 +28,13 @@ def draw_phase_estimate(
     """Draw the expected mean chain length over concentration and λ, with a cluster's media on it.
 
     Args:
-        ax: the axes.
+        ax: The axes.
         concentration_mM: (n,) concentrations, mM, positive.
         coupling: (m,) λ at contact.
         mean_length: (m, n) expected mean chain lengths.
         points: λ at contact by the name of the medium.
-        at_mM: concentration of the points, mM.
-        coupling_range: lowest and highest λ that other estimates of the contact give in vacuum.
+        at_mM: Concentration of the points, mM.
+        coupling_range: Lowest and highest λ that other estimates of the contact give in vacuum.
 
     Returns:
         `ax`.

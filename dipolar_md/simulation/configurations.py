@@ -8,7 +8,8 @@ from dipolar_md.engines.stage import Environment
 from dipolar_md.model.body import coarse_grain
 from dipolar_md.model.interactions import Interactions
 from dipolar_md.model.system import System, random_gas
-from dipolar_md.simulation.assembly import Run
+from dipolar_md.simulation.plan import make_plan
+from dipolar_md.simulation.session import Run
 from dipolar_md.units import REFERENCE_TEMPERATURE_K
 
 _COUNT = 64
@@ -38,7 +39,7 @@ def configurations(what: str | Path) -> list[tuple[str, System, Interactions]]:
             last.field_V_nm,
         )
         title = f"{run.path}: step {last.step}, stage '{last.stage}'"
-        return [(title, last.system, run.recipe.interactions(environment))]
+        return [(title, last.system, environment.applied_to(make_plan(run.recipe).interactions))]
     cluster = load_cluster(what)
     hand = "R" if cluster.handedness == "racemic" else None
     models = [("sphere", "point", "cutoff"), ("sphere", "charges", "ewald")]

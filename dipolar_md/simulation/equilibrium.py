@@ -1,6 +1,6 @@
 """Equilibrium is shown, not claimed: two opposite starts, until both say the same.
 
-One starts from a random gas, the other from straight chains of as many clusters as the box holds.
+One starts from a random gas, the other from loosely coiled chains of a hundred clusters.
 They are done when their mean chain lengths agree and each has enough independent samples; until
 then the result says what is missing.
 """
@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dipolar_md.analysis.chains import DEFAULT_CRITERION, find_neighbours, mean_length
+from dipolar_md.analysis.bonds import DEFAULT_CRITERION, find_neighbours
+from dipolar_md.analysis.chains import mean_length
 from dipolar_md.analysis.timeseries import Equilibration, Estimate, equilibration, mean_estimate
 from dipolar_md.engines.choice import choose_engine
-from dipolar_md.engines.protocol import Engine, Report
+from dipolar_md.engines.protocol import Engine, Floats, Report
 from dipolar_md.engines.stage import Environment, Stage
 from dipolar_md.errors import InputError
 from dipolar_md.model.body import Body
@@ -23,7 +24,7 @@ from dipolar_md.model.system import System, align_z, random_gas
 from dipolar_md.units import MILLIMOLAR
 
 STARTS = ("monomers", "chains")
-_CLOSEST = 1.6  # contacts between chains of a start from chains
+_CLOSEST, _BEND = 1.3, 0.25  # contacts between clusters that aren't neighbours; per step of a chain
 _AGREE = 2.5  # standard errors of the difference
 
 
@@ -54,36 +55,62 @@ class Equilibrium(NamedTuple):
         return not self.missing
 
 
-def straight_chains(body: Body, count: int, concentration_mM: float) -> System:
-    """Return clusters in straight head-to-tail chains, as long as the box is wide, apart.
+def coiled_chains(
+    body: Body, count: int, concentration_mM: float, seed: int, length: int = 100
+) -> System:
+    """Return clusters in long, loosely coiled head-to-tail chains that don't touch.
 
-    Chains point up and down in turn and leave a gap at their ends.
+    Straight ones would lie side by side or bite their own tail through the periodic box, and stay
+    so for long.
 
     Args:
         body: Sphere of which they are made.
         count: Clusters.
         concentration_mM: Concentration; sets a cubic box.
+        seed: Seed of their ways.
+        length: Clusters of a chain; the last one may be shorter.
 
     Raises:
-        InputError: too dense for chains that don't touch.
+        InputError: Too dense for chains that don't touch.
     """
-    edge = (count / (concentration_mM * MILLIMOLAR)) ** (1 / 3)
+    rng = np.random.default_rng(seed)
     contact = body.axial_contact_nm
-    most = int(edge / contact - 1)
-    chains = -(-count // max(most, 1))
-    side = math.ceil(math.sqrt(chains))
-    if most < 2 or edge / side < _CLOSEST * contact:
-        raise InputError(
-            f"concentration_mM = {concentration_mM:g} is too dense for a start from {chains} "
-            f"straight chains in a box of {edge:.4g} nm; lower it, or raise the number of clusters"
-        )
-    k, place = np.divmod(np.arange(count), most)
-    row, column = np.divmod(k, side)
-    positions = np.stack([(row + 0.5) * edge / side, (column + 0.5) * edge / side,
-                          (place + 0.5) * contact], axis=1)  # fmt: skip
-    up = np.where((row + column) % 2 == 0, 1.0, -1.0)
-    turned = align_z(np.stack([np.zeros(count), np.zeros(count), up], axis=1))
-    return System.from_arrays((edge,) * 3, positions - edge / 2, turned, body)
+    edge = (count / (concentration_mM * MILLIMOLAR)) ** (1 / 3)
+    places, directions = np.empty((0, 3)), np.empty((0, 3))
+    for _ in range(200 * -(-count // length)):
+        found = _coil(rng, places, min(length, count - len(places)), contact, edge)
+        if found is not None:
+            places = np.concatenate([places, found[0]])
+            directions = np.concatenate([directions, found[1]])
+        if len(places) == count:
+            return System.from_arrays((edge,) * 3, places, align_z(directions), body)
+    raise InputError(
+        f"concentration_mM = {concentration_mM:g} is too dense for a start from chains of {length} "
+        f"clusters that don't touch (placed {len(places)} of {count}); lower it"
+    )
+
+
+def _coil(
+    rng: np.random.Generator, others: Floats, length: int, contact: float, edge: float
+) -> tuple[Floats, Floats] | None:
+    """Return places and directions (length, 3) of a chain that keeps clear; None where it can't."""
+    chain = [rng.uniform(-edge / 2, edge / 2, 3)]
+    steps = [_unit(rng.normal(size=3))]
+    for _ in range(20 * length):
+        if len(chain) == length:
+            return np.array(chain), np.array(steps)
+        step = _unit(steps[-1] + _BEND * rng.normal(size=3))
+        place = chain[-1] + contact * step
+        around = np.concatenate([others, np.array(chain[:-1]).reshape(-1, 3)]) - place
+        around -= edge * np.rint(around / edge)
+        if len(around) == 0 or (around**2).sum(axis=1).min() > (_CLOSEST * contact) ** 2:
+            chain.append(place)
+            steps.append(step)
+    return None
+
+
+def _unit(vector: Floats) -> Floats:
+    return np.asarray(vector / np.linalg.norm(vector))
 
 
 def find_equilibrium(
@@ -124,7 +151,7 @@ def find_equilibrium(
     )
     now = {
         "monomers": random_gas({body: count}, concentration_mM, seed),
-        "chains": straight_chains(body, count, concentration_mM),
+        "chains": coiled_chains(body, count, concentration_mM, seed),
     }
     series: dict[str, list[float]] = {name: [] for name in STARTS}
     turn, done = 20 * chunk, 0

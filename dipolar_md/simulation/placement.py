@@ -17,11 +17,11 @@ from typing import Any, NamedTuple
 from dipolar_md.engines.capabilities import refusal
 from dipolar_md.engines.choice import choose_engine, inspect_engine
 from dipolar_md.engines.lammps.ranks import mpiexec
-from dipolar_md.engines.protocol import DeviceName, EngineName, Report
+from dipolar_md.engines.protocol import DeviceName, Engine, EngineName, Report
 from dipolar_md.engines.stage import Environment, Stage
 from dipolar_md.errors import DipolarMDError, EngineMissingError, InputError, UnsupportedError
 from dipolar_md.model.system import System
-from dipolar_md.simulation.recipe import Recipe
+from dipolar_md.simulation.plan import Plan
 
 WORTH_MEASURING = 2e8
 """Clusters times steps, some minutes of one core: shorter runs don't earn back the timing."""
@@ -42,9 +42,23 @@ class Resources(NamedTuple):
         return f"{self.engine}, threads x ranks = {self.threads} x {self.ranks}"
 
 
-def worth_measuring(recipe: Recipe) -> bool:
+class Placement(NamedTuple):
+    """Where a plan runs.
+
+    Attributes:
+        engine: Engine that can do the whole plan.
+        reason: Why this one.
+        used: What a manifest says of threads, ranks and measured rates.
+    """
+
+    engine: Engine
+    reason: str
+    used: dict[str, Any]
+
+
+def worth_measuring(plan: Plan) -> bool:
     """Return whether a run is so long that a better choice saves more than finding it costs."""
-    return recipe.n_clusters * sum(stage.steps for stage in recipe.plan()) >= WORTH_MEASURING
+    return plan.n_clusters * plan.total_steps >= WORTH_MEASURING
 
 
 def unmeasured(cores: int, clusters: int) -> int:
@@ -111,13 +125,13 @@ def ranks_can_start() -> bool:
     return False
 
 
-def trial_of(recipe: Recipe) -> Callable[[Resources], float]:
-    """Return a function that times a combination (steps/s) on the recipe's densest state."""
+def trial_of(plan: Plan) -> Callable[[Resources], float]:
+    """Return a function that times a combination (steps/s) on the plan's densest state."""
     stage, densest = max(
-        ((stage, end) for stage in recipe.plan() for end in (stage.start, stage.end)),
+        ((stage, end) for stage in plan.stages for end in (stage.start, stage.end)),
         key=lambda pair: pair[1].concentration_mM,
     )
-    system, here = _gas(recipe, densest)
+    system, here = _gas(plan, densest)
     trial = replace(
         stage,
         name="trial",
@@ -125,27 +139,27 @@ def trial_of(recipe: Recipe) -> Callable[[Resources], float]:
         start=here,
         end=here,
         chunk_steps=max(20, min(100, 200_000 // len(system))),
-        skin_nm=stage.skin_nm or 0.15 * (recipe.cutoff_nm or 10.0),
+        skin_nm=stage.skin_nm or 0.15 * plan.interactions.cutoff_nm,
         first_step=0,
     )
-    return lambda resources: _rate(recipe, system, trial, resources)
+    return lambda resources: _rate(plan, system, trial, resources)
 
 
-def _gas(recipe: Recipe, densest: Environment) -> tuple[System, Environment]:
+def _gas(plan: Plan, densest: Environment) -> tuple[System, Environment]:
     """Return a gas as dense as can be placed at random, up to the densest environment."""
-    start = recipe.plan()[0].start
+    start = plan.stages[0].start
     for part in (1.0, 0.5):
         ratio = densest.concentration_mM / start.concentration_mM
         here = densest._replace(concentration_mM=start.concentration_mM * ratio**part)
         with suppress(InputError):
-            return recipe.initial(here), here
+            return plan.start(here), here
     here = densest._replace(
         concentration_mM=start.concentration_mM, thickness_nm=start.thickness_nm
     )
-    return recipe.initial(here), here
+    return plan.start(here), here
 
 
-def _rate(recipe: Recipe, system: System, trial: Stage, resources: Resources) -> float:
+def _rate(plan: Plan, system: System, trial: Stage, resources: Resources) -> float:
     """Return the steps per second of a combination, 0.0 where it can't run."""
     clock: list[float] = []
 
@@ -155,74 +169,80 @@ def _rate(recipe: Recipe, system: System, trial: Stage, resources: Resources) ->
 
     try:
         engine, _ = choose_engine(resources.engine, "cpu", *resources[1:])
-        engine.run(system, recipe.interactions(trial.start), trial, observe)
+        engine.run(system, plan.acting(trial), trial, observe)
     except DipolarMDError:  # it is not chosen, then; if none can run, the run itself says why
         return 0.0
     return (len(clock) - 1) * trial.chunk_steps / max(clock[-1] - clock[0], math.ulp(1.0))
 
 
 def choose_resources(
-    recipe: Recipe,
+    plan: Plan,
     system: System,
     engine: EngineName,
     device: DeviceName,
     threads: int | None,
     ranks: int | None,
-) -> tuple[Any, str, dict[str, Any]]:
-    """Return an engine that can do the whole recipe, why this one, and what a manifest says of it.
+) -> Placement:
+    """Return where a plan runs: an engine that can do all of it, its threads and ranks.
 
     A long run on a CPU times what fits its cores; stated threads and ranks are taken as they are.
 
     Args:
-        recipe: to be run.
-        system: its initial state.
-        engine: `auto`, `hoomd` or `lammps`.
+        plan: What is to be run.
+        system: Its initial state.
+        engine: `auto`, `hoomd`, `lammps` or `monte_carlo`.
         device: `auto`, `cpu` or `gpu`.
         threads: OpenMP threads of each rank, or None.
         ranks: MPI ranks, or None.
 
     Raises:
-        EngineMissingError: engine or device are not available.
-        UnsupportedError: the engine can't do the recipe.
+        EngineMissingError: Engine or device are not available.
+        UnsupportedError: The engine can't do the plan.
     """
+    chosen, reason = _able_engine(plan, system, engine, device, threads or 1, ranks or 1)
     stated = threads is not None or ranks is not None
-    chosen, reason = _able_engine(recipe, system, engine, device, threads or 1, ranks or 1)
-    best, rates = Resources(chosen.name, threads or 1, ranks or 1), {}
-    if not stated and chosen.device == "cpu" and chosen.name == "lammps":
-        cores = len(os.sched_getaffinity(0))
-        best = Resources("lammps", unmeasured(cores, recipe.n_clusters))
-        if worth_measuring(recipe):
-            other = engine == "auto" and inspect_engine("hoomd", "cpu").usable
-            able: list[EngineName] = ["lammps"]
-            if other and not _trouble(recipe, system, "hoomd"):
-                able.append("hoomd")
-            choices = candidates(able, cores, recipe.n_clusters, ranks_can_start())
-            if len(choices) > 1:
-                rounds = 1 if recipe.electrostatics == "ewald" else _ROUNDS  # each plans a mesh
-                rates = fastest(choices, trial_of(recipe), rounds)
-                best = next(iter(rates))
-                reason += f"; {best}, the fastest of {len(rates)} that were timed"
-        chosen, _ = choose_engine(best.engine, "cpu", best.threads, best.ranks)
+    if stated or (chosen.name, chosen.device) != ("lammps", "cpu"):
+        return Placement(chosen, reason, {"threads": threads or 1, "ranks": ranks or 1})
+    cores = len(os.sched_getaffinity(0))
+    best = Resources("lammps", unmeasured(cores, plan.n_clusters))
+    rates = _measured(plan, system, cores, engine == "auto") if worth_measuring(plan) else {}
+    if rates:
+        best = next(iter(rates))
+        reason += f"; {best}, the fastest of {len(rates)} that were timed"
     used: dict[str, Any] = {"threads": best.threads, "ranks": best.ranks}
     if rates:
         used["measured_steps_per_second"] = {str(one): round(r, 3) for one, r in rates.items()}
-    return chosen, reason, used
+    return Placement(choose_engine(best.engine, "cpu", best.threads, best.ranks)[0], reason, used)
 
 
-def _trouble(recipe: Recipe, system: System, name: str) -> str | None:
-    """Return why an engine can't do a recipe, or None."""
-    found = (refusal(name, system, recipe.interactions(s.start), s) for s in recipe.plan())
-    return next((reason for reason in found if reason), None)
+def _measured(plan: Plan, system: System, cores: int, any_engine: bool) -> dict[Resources, float]:
+    """Return median rates (steps/s), the fastest first; none where there is no choice."""
+    able: list[EngineName] = ["lammps"]
+    if any_engine and inspect_engine("hoomd", "cpu").usable and not _trouble(plan, system, "hoomd"):
+        able.append("hoomd")
+    choices = candidates(able, cores, plan.n_clusters, ranks_can_start())
+    if len(choices) < 2:
+        return {}
+    rounds = 1 if plan.interactions.electrostatics == "ewald" else _ROUNDS  # each plans a mesh
+    return fastest(choices, trial_of(plan), rounds)
+
+
+def _trouble(plan: Plan, system: System, name: str) -> str | None:
+    """Return why an engine can't do a plan, or None."""
+    reasons = (refusal(name, system, plan.acting(stage), stage) for stage in plan.stages)
+    return next((reason for reason in reasons if reason), None)
 
 
 def _able_engine(
-    recipe: Recipe, system: System, engine: EngineName, device: DeviceName, threads: int, ranks: int
-) -> tuple[Any, str]:
-    """Return an engine that can do the whole recipe, or raise before anything starts."""
+    plan: Plan, system: System, engine: EngineName, device: DeviceName, threads: int, ranks: int
+) -> tuple[Engine, str]:
+    """Return an engine that can do the whole plan, or raise before anything starts."""
+    if engine == "auto" and plan.samples_equilibrium:
+        engine = "monte_carlo"
     chosen, reason = choose_engine(engine, device, threads, ranks)
-    unable = _trouble(recipe, system, chosen.name)
+    unable = _trouble(plan, system, chosen.name)
     other: EngineName = "hoomd" if chosen.name == "lammps" else "lammps"
-    if engine == "auto" and unable and not _trouble(recipe, system, other):
+    if engine == "auto" and unable and not _trouble(plan, system, other):
         there = "cpu" if device == "auto" else device
         chosen, reason = choose_engine(other, there, threads, ranks)
         return chosen, f"{reason} ({unable})"

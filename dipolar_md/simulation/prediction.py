@@ -16,7 +16,7 @@ import numpy as np
 
 from dipolar_md import theory
 from dipolar_md.analysis.association import HELD, AssociationLaw, Populations, fitted_line
-from dipolar_md.analysis.chains import CRITERIA, DEFAULT_CRITERION
+from dipolar_md.analysis.bonds import CRITERIA, DEFAULT_CRITERION
 from dipolar_md.analysis.timeseries import Estimate
 from dipolar_md.chemistry.cluster import Cluster, load_cluster
 from dipolar_md.errors import InputError
@@ -331,7 +331,8 @@ def _row(
     def overlap(mixture: Populations) -> float:
         length = mixture.tail_mean_length[HELD]
         radius2 = max(squares[0] + squares[1] * length, 0.0) / 6
-        return concentration * MILLIMOLAR / length * 4 * math.pi / 3 * radius2**1.5
+        volume = 4 * math.pi / 3 * math.sqrt(radius2) ** 3
+        return concentration * MILLIMOLAR / length * volume
 
     return AtConcentration(
         concentration_mM=concentration,

@@ -1,6 +1,7 @@
 """Is a recipe meaningful? Checked before anything starts or is written."""
 
 import math
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from dipolar_md.model.body import Body
 from dipolar_md.model.contacts import bond
 from dipolar_md.model.expectation import contact_coupling, expected_mean_length
 from dipolar_md.parameters import parameter_file
+from dipolar_md.simulation.plan import Plan, make_plan
 from dipolar_md.simulation.recipe import Recipe
 from dipolar_md.units import MILLIMOLAR
 
@@ -27,12 +29,13 @@ class StageOutlook(NamedTuple):
     """What theory expects at the end of a stage.
 
     Attributes:
-        name, steps: of the stage.
-        environment: at its end.
-        box_nm: edge of the cubic box.
-        volume_fraction: of spheres of the axial contact.
+        name: Name of the stage.
+        steps: Steps of the stage.
+        environment: Environment at its end.
+        box_nm: Edge of the cubic box, or of the film.
+        volume_fraction: Volume fraction of spheres of the axial contact.
         coupling: λ at contact of the most strongly coupled component.
-        expected_mean_length: ideal association of that component at the whole concentration.
+        expected_mean_length: Ideal association of that component at the whole concentration.
     """
 
     name: str
@@ -44,70 +47,93 @@ class StageOutlook(NamedTuple):
     expected_mean_length: float
 
 
-def preflight(recipe: Recipe) -> list[StageOutlook]:
+def preflight(recipe: str | Path | Recipe | Plan) -> list[StageOutlook]:
     """Return what to expect of each stage.
 
+    Args:
+        recipe: Shipped name, file, `Recipe` or `Plan`.
+
     Raises:
-        InputError: an unknown reference, a box too small for the cutoff, a density that can't flow,
+        InputError: An unknown reference, a box too small for the cutoff, a density that can't flow,
             or a time step that can't follow the fastest motion; each with what to change.
     """
-    if recipe.reference is not None:
-        parameter_file("references", recipe.reference)
-    counts = recipe.bodies()
-    largest = max(body.axial_contact_nm for body in counts)
-    truncated = recipe.electrostatics == "cutoff"
-    cutoff = recipe.cutoff_nm if truncated and recipe.cutoff_nm else 2 * largest
-    if cutoff < 2 * largest:
+    plan = make_plan(recipe)
+    if plan.recipe.reference is not None:
+        parameter_file("references", plan.recipe.reference)
+    cutoff = _smallest_half_edge(plan)
+    for body in plan.counts:
+        _check_charges(body)
+    outlooks = [_outlook(plan, stage, cutoff) for stage in plan.stages]
+    for body in plan.counts:
+        _check_time_step(plan, plan.stages[0], body)
+    return outlooks
+
+
+def _smallest_half_edge(plan: Plan) -> float:
+    """Return half of the shortest edge (nm) that a box may have: the cutoff, or two contacts."""
+    contacts = 2 * _largest_contact(plan)
+    if plan.interactions.electrostatics != "cutoff":
+        return contacts
+    cutoff = plan.interactions.cutoff_nm
+    if cutoff < contacts:
         raise InputError(
             f"cutoff_nm = {cutoff:g} cuts off neighbours in a chain; at least two "
-            f"contacts, {2 * largest:.4g} nm"
+            f"contacts, {contacts:.4g} nm"
         )
-    _check_charges(recipe, counts)
-    outlooks = []
-    for stage in recipe.plan():
-        for environment in (stage.start, stage.end):
-            volume = recipe.n_clusters / (environment.concentration_mM * MILLIMOLAR)
-            film = environment.thickness_nm
-            edge = volume ** (1 / 3) if film is None else (volume / film) ** 0.5
-            if edge < 2 * cutoff:
-                height = film or 2 * cutoff
-                fewest = math.ceil(
-                    (2 * cutoff) ** 2 * height * environment.concentration_mM * MILLIMOLAR
-                )
-                raise InputError(
-                    f"stage '{stage.name}': box too small for the cutoff: edge {edge:.4g} nm < "
-                    f"2 x cutoff_nm = {2 * cutoff:.4g} nm; raise n_clusters to at least "
-                    f"{fewest}, or lower cutoff_nm or concentration_mM"
-                )
-            if film is not None and film < 1.5 * largest:
-                raise InputError(
-                    f"stage '{stage.name}': thickness_nm = {film:g} is too thin: clusters of "
-                    f"{largest:g} nm need at least {1.5 * largest:.2f} nm"
-                )
-            spheres = sum(n * body.axial_contact_nm**3 for body, n in counts.items())
-            fraction = math.pi / 6 * spheres / volume
-            if fraction > MAX_VOLUME_FRACTION:
-                raise InputError(
-                    f"stage '{stage.name}': concentration_mM = {environment.concentration_mM:g} is "
-                    f"too dense: volume fraction {fraction:.2f}, at most {MAX_VOLUME_FRACTION}"
-                )
-        _check_compression(stage)
-        for body in counts:
-            _check_time_step(recipe, body, stage.frictions_of(body))
-        temperature, permittivity, concentration = stage.end[:3]
-        strongest = max(counts, key=lambda b: contact_coupling(b, permittivity, temperature))
-        outlooks.append(
-            StageOutlook(
-                stage.name,
-                stage.steps,
-                stage.end,
-                edge,
-                fraction,
-                contact_coupling(strongest, permittivity, temperature),
-                expected_mean_length(strongest, permittivity, temperature, concentration),
-            )
+    return cutoff
+
+
+def _largest_contact(plan: Plan) -> float:
+    return max(body.axial_contact_nm for body in plan.counts)
+
+
+def _outlook(plan: Plan, stage: Stage, cutoff: float) -> StageOutlook:
+    """Return what to expect of a stage, or raise where it makes no sense."""
+    _check_box(plan, stage, stage.start, cutoff)
+    edge, fraction = _check_box(plan, stage, stage.end, cutoff)
+    _check_compression(stage)
+    temperature, permittivity, concentration = stage.end[:3]
+    strongest = max(plan.counts, key=lambda b: contact_coupling(b, permittivity, temperature))
+    return StageOutlook(
+        stage.name,
+        stage.steps,
+        stage.end,
+        edge,
+        fraction,
+        contact_coupling(strongest, permittivity, temperature),
+        expected_mean_length(strongest, permittivity, temperature, concentration),
+    )
+
+
+def _check_box(
+    plan: Plan, stage: Stage, environment: Environment, cutoff: float
+) -> tuple[float, float]:
+    """Return edge (nm) and volume fraction of a box, or raise where it is too small or too full."""
+    volume = plan.n_clusters / (environment.concentration_mM * MILLIMOLAR)
+    film = environment.thickness_nm
+    edge = volume ** (1 / 3) if film is None else (volume / film) ** 0.5
+    if edge < 2 * cutoff:
+        height = film or 2 * cutoff
+        fewest = math.ceil((2 * cutoff) ** 2 * height * environment.concentration_mM * MILLIMOLAR)
+        raise InputError(
+            f"stage '{stage.name}': box too small for the cutoff: edge {edge:.4g} nm < "
+            f"2 x cutoff_nm = {2 * cutoff:.4g} nm; raise n_clusters to at least "
+            f"{fewest}, or lower cutoff_nm or concentration_mM"
         )
-    return outlooks
+    largest = _largest_contact(plan)
+    if film is not None and film < 1.5 * largest:
+        raise InputError(
+            f"stage '{stage.name}': thickness_nm = {film:g} is too thin: clusters of "
+            f"{largest:g} nm need at least {1.5 * largest:.2f} nm"
+        )
+    spheres = sum(n * body.axial_contact_nm**3 for body, n in plan.counts.items())
+    fraction = math.pi / 6 * spheres / volume
+    if fraction > MAX_VOLUME_FRACTION:
+        raise InputError(
+            f"stage '{stage.name}': concentration_mM = {environment.concentration_mM:g} is "
+            f"too dense: volume fraction {fraction:.2f}, at most {MAX_VOLUME_FRACTION}"
+        )
+    return edge, fraction
 
 
 def _check_compression(stage: Stage) -> None:
@@ -127,21 +153,21 @@ def _check_compression(stage: Stage) -> None:
         )
 
 
-def _check_charges(recipe: Recipe, counts: dict[Body, int]) -> None:
+def _check_charges(body: Body) -> None:
     """Raise where unlike charges of neighbours in contact come too near to each other."""
-    for body in counts if recipe.dipole == "charges" else ():
-        extent = max(abs(site.position_nm[2]) for site in body.sites if site.charge_e)
-        gap = body.axial_contact_nm - 2 * extent
-        if gap < MIN_CHARGE_DISTANCE_NM:
-            raise InputError(
-                f"'{body.name}': unlike charges of neighbours in contact are {gap:.3g} nm apart, "
-                f"at least {MIN_CHARGE_DISTANCE_NM} nm are needed; use dipole = 'point'"
-            )
+    extent = max((abs(site.position_nm[2]) for site in body.sites if site.charge_e), default=0.0)
+    gap = body.axial_contact_nm - 2 * extent
+    if body.has_charges and gap < MIN_CHARGE_DISTANCE_NM:
+        raise InputError(
+            f"'{body.name}': unlike charges of neighbours in contact are {gap:.3g} nm apart, "
+            f"at least {MIN_CHARGE_DISTANCE_NM} nm are needed; use dipole = 'point'"
+        )
 
 
-def _check_time_step(recipe: Recipe, body: Body, frictions: tuple[float, float]) -> None:
+def _check_time_step(plan: Plan, stage: Stage, body: Body) -> None:
     """Raise where Δt is too long for libration, vibration or friction of a body in a chain."""
-    weakest = min(environment.relative_permittivity for environment in _ends(recipe))
+    ends = [plan.stages[0].start, *(stage.end for stage in plan.stages)]
+    weakest = min(environment.relative_permittivity for environment in ends)
     scale = theory.dipole_energy_scale(body.dipole_magnitude_e_nm, relative_permittivity=weakest)
     r, stiffness = bond(body, float(scale))
     inertia = min(body.inertia_Da_nm2)
@@ -149,20 +175,16 @@ def _check_time_step(recipe: Recipe, body: Body, frictions: tuple[float, float])
     collision = 456 * largest.epsilon_kJ_mol / largest.sigma_nm**2  # of WCA at σ, where it is kT
     springs = np.array([2 * max(stiffness, collision), 4 * scale / r**3])
     inertias = np.array([body.mass_Da, inertia])
-    rates = np.array(frictions) / inertias
-    if recipe.integrator == "brownian":  # no inertia: springs relax against friction
-        fastest = springs / np.array(frictions)
+    frictions = np.array(stage.frictions_of(body))
+    if stage.integrator == "brownian":  # no inertia: springs relax against friction
+        fastest = springs / frictions
     else:
-        fastest = np.concatenate([np.sqrt(springs / inertias), rates])
+        fastest = np.concatenate([np.sqrt(springs / inertias), frictions / inertias])
     longest = MAX_PHASE_PER_STEP / float(fastest.max())
-    if recipe.time_step_ps > longest:
+    if stage.time_step_ps > longest:
         digits = 10.0 ** (1 - math.floor(math.log10(longest)))
         shown = math.floor(longest * digits) / digits  # two digits, rounded down: it must work
         raise InputError(
-            f"time_step_ps = {recipe.time_step_ps:g} is too long for '{body.name}': its fastest "
+            f"time_step_ps = {stage.time_step_ps:g} is too long for '{body.name}': its fastest "
             f"motion in a chain (or its friction) allows at most {shown:.2g} ps"
         )
-
-
-def _ends(recipe: Recipe) -> list[Environment]:
-    return [stage.end for stage in recipe.plan()] + [recipe.plan()[0].start]

@@ -7,20 +7,14 @@ holds what it states. So `concentration_mM = 10` in a stage that follows one at 
 import tomllib
 from collections.abc import Mapping
 from copy import deepcopy
-from itertools import accumulate
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import numpy as np
 import tomli_w
 from pydantic import Field, model_validator
 
 from dipolar_md.chemistry.cluster import Cluster, load_cluster
-from dipolar_md.engines.stage import Environment, Stage
 from dipolar_md.errors import InputError
-from dipolar_md.model.body import Body, coarse_grain
-from dipolar_md.model.interactions import Interactions
-from dipolar_md.model.system import System, random_gas
 from dipolar_md.parameters import (
     Number,
     Parameters,
@@ -57,10 +51,16 @@ class Component(Parameters):
 
 
 class StageSpec(Parameters):
-    """A stage of a recipe: its duration and the environment it ends in."""
+    """A stage of a recipe: its duration and the environment it ends in.
+
+    `sampling = "dynamics"` lasts `time_ns`; `"equilibrium"` is Monte Carlo without time, for so
+    many `sweeps` of one trial per cluster.
+    """
 
     name: Text
-    time_ns: Positive
+    sampling: Literal["dynamics", "equilibrium"] = "dynamics"
+    time_ns: Positive | None = None
+    sweeps: int | None = Field(default=None, ge=1, strict=True)
     concentration_mM: Positive | None = None
     relative_permittivity: float | None = Field(default=None, ge=1, strict=True)
     temperature_K: Positive | None = None
@@ -69,6 +69,16 @@ class StageSpec(Parameters):
     skin_nm: Positive | None = None
     source: Text
 
+    @model_validator(mode="after")
+    def _has_its_duration(self) -> Self:
+        timed = self.sampling == "dynamics"
+        needed, other = ("time_ns", "sweeps") if timed else ("sweeps", "time_ns")
+        if getattr(self, needed) is None:
+            raise ValueError(f"{needed} is missing: sampling = '{self.sampling}' needs it")
+        if getattr(self, other) is not None:
+            raise ValueError(f"{other} is of no use with sampling = '{self.sampling}'")
+        return self
+
 
 class Recipe(Parameters):
     """A simulation file; see `params/recipes/r-au-cu.toml` for one with every number explained.
@@ -76,7 +86,9 @@ class Recipe(Parameters):
     `dipole_D` and `axial_contact_nm`, where given, replace the values of every cluster; the steric
     diameter stays solved for the cluster's own dipole. `thickness_nm` in the stages holds the
     clusters in a film between two walls, from the first stage on; `cutoff_nm` belongs to
-    `electrostatics = "cutoff"`, `ewald_accuracy` to `"ewald"`.
+    `electrostatics = "cutoff"`, `ewald_accuracy` to `"ewald"`. A chunk of `chunk_steps` is cut to
+    `frame_interval_ns` where that is shorter. Stages that sample equilibrium stand alone, and need
+    `frame_interval_sweeps` in place of everything that belongs to time.
     """
 
     name: Text
@@ -93,10 +105,11 @@ class Recipe(Parameters):
     cutoff_nm: Positive | None = None
     ewald_accuracy: float = Field(default=1e-3, ge=1e-6, le=0.1, strict=True)
     integrator: Literal["langevin", "brownian"] = "langevin"
-    viscosity_mPa_s: Positive
-    friction_scale: Positive
-    time_step_ps: Positive
-    frame_interval_ns: Positive
+    viscosity_mPa_s: Positive | None = None
+    friction_scale: Positive | None = None
+    time_step_ps: Positive | None = None
+    frame_interval_ns: Positive | None = None
+    frame_interval_sweeps: int | None = Field(default=None, ge=1, strict=True)
     chunk_steps: int = Field(ge=1, default=1000, strict=True)
     reference: str | None = None
     sources: dict[str, Text]
@@ -105,6 +118,15 @@ class Recipe(Parameters):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
+        self._check_first_stage()
+        self._check_sampling()
+        self._check_names()
+        self._check_sources()
+        if self.electrostatics == "cutoff" and self.cutoff_nm is None:
+            raise ValueError("key 'cutoff_nm' is missing: electrostatics = 'cutoff' needs it")
+        return self
+
+    def _check_first_stage(self) -> None:
         first = self.stages[0]
         for key in ("concentration_mM", "relative_permittivity"):
             if getattr(first, key) is None:
@@ -117,100 +139,35 @@ class Recipe(Parameters):
                 f"stages.{first.name}.thickness_nm is missing: a film has its walls from the first "
                 "stage on (let them come together in a later one)"
             )
-        if self.electrostatics == "cutoff" and self.cutoff_nm is None:
-            raise ValueError("key 'cutoff_nm' is missing: electrostatics = 'cutoff' needs it")
+
+    def _check_sampling(self) -> None:
+        kinds = {stage.sampling for stage in self.stages}
+        if len(kinds) > 1:
+            raise ValueError(
+                "stages must all have sampling = 'dynamics' or all 'equilibrium': a run has one "
+                "engine (start a recipe of its own from where the other ended)"
+            )
+        timed = ("viscosity_mPa_s", "friction_scale", "time_step_ps", "frame_interval_ns")
+        needed = timed if kinds == {"dynamics"} else ("frame_interval_sweeps",)
+        for key in needed:
+            if getattr(self, key) is None:
+                raise ValueError(f"key '{key}' is missing: sampling = '{kinds.pop()}' needs it")
+
+    def _check_names(self) -> None:
         names = [stage.name for stage in self.stages]
         if len(set(names)) < len(names):
             raise ValueError(f"stage names must differ (found {names})")
-        kinds = [component.cluster.name for component in self.components]
         hands = [(c.cluster.name, c.handedness) for c in self.components]
         if len(set(hands)) < len(hands):
+            kinds = [component.cluster.name for component in self.components]
             raise ValueError(f"cluster names must differ (found {kinds})")
+
+    def _check_sources(self) -> None:
         if unknown := set(self.sources) - set(type(self).model_fields):
             raise ValueError(f"sources names unknown keys {sorted(unknown)}")
         stated = {key for key in PHYSICAL if getattr(self, key) is not None}
         if missing := sorted(stated - set(self.sources)):
             raise ValueError(f"sources.{missing[0]} is missing: a physical number needs its source")
-        return self
-
-    def bodies(self) -> dict[Body, int]:
-        """Return how many of each coarse-grained body `n_clusters` makes."""
-        shares = np.array([component.share for component in self.components])
-        edges = np.round(np.cumsum(shares) / shares.sum() * self.n_clusters).astype(int)
-        return {
-            coarse_grain(
-                component.cluster,
-                self.shape,
-                self.dipole,
-                dipole_D=self.dipole_D,
-                axial_contact_nm=self.axial_contact_nm,
-                attraction_kT=self.attraction_kT or 0.0,
-                handedness=component.handedness,
-            ): int(count)
-            for component, count in zip(self.components, np.diff(edges, prepend=0), strict=True)
-            if count
-        }
-
-    def plan(self) -> list[Stage]:
-        """Return the stages as engines take them, environments filled in."""
-        environments = list(
-            accumulate(
-                self.stages,
-                lambda before, spec: Environment(
-                    spec.temperature_K or before.temperature_K,
-                    spec.relative_permittivity or before.relative_permittivity,
-                    spec.concentration_mM or before.concentration_mM,
-                    spec.thickness_nm or before.thickness_nm,
-                    spec.field_V_nm or before.field_V_nm,
-                ),
-                initial=Environment(self.temperature_K, 0.0, 0.0),
-            )
-        )
-        starts = [environments[1], *environments[1:-1]]
-        return [
-            Stage(
-                name=spec.name,
-                steps=max(1, round(spec.time_ns * 1000 / self.time_step_ps)),
-                time_step_ps=self.time_step_ps,
-                start=start,
-                end=end,
-                viscosity_mPa_s=self.viscosity_mPa_s,
-                friction_scale=self.friction_scale,
-                integrator=self.integrator,
-                chunk_steps=self.chunk_steps,
-                skin_nm=spec.skin_nm,
-                seed=int(np.random.SeedSequence((self.seed, index)).generate_state(1)[0]),
-            )
-            for index, (spec, start, end) in enumerate(
-                zip(self.stages, starts, environments[1:], strict=True)
-            )
-        ]
-
-    def interactions(self, environment: Environment) -> Interactions:
-        """Return what acts between clusters in an environment."""
-        return environment.applied_to(
-            Interactions(
-                environment.temperature_K,
-                environment.relative_permittivity,
-                self.electrostatics,
-                self.cutoff_nm or 10.0,
-                self.ewald_accuracy,
-            )
-        )
-
-    def initial(self, at: Environment | None = None) -> System:
-        """Return the random gas that the first stage starts from, or one in another environment."""
-        start = at or self.plan()[0].start
-        reach = self.cutoff_nm if self.cutoff_nm and self.electrostatics == "cutoff" else 0.4
-        return random_gas(
-            self.bodies(),
-            start.concentration_mM,
-            self.seed,
-            start.temperature_K,
-            start.thickness_nm,
-            gap_nm=2.5
-            * reach,  # images of a film don't interact, and HOOMD finds its box high enough
-        )
 
     def to_toml(self) -> str:
         """Return the fully resolved file, clusters included, ready to be run again."""
@@ -255,23 +212,11 @@ def _set(data: dict[str, Any], key: str, value: Any, where: str | Path) -> None:
     table: Any = data
     for i, part in enumerate(path):
         here = ".".join(path[: i + 1])
-        if isinstance(table, list):
-            names = [
-                str(item.get("name", number) if isinstance(item, dict) else number)
-                for number, item in enumerate(table)
-            ]
-            if part.isdigit() and int(part) < len(table):
-                table = table[int(part)]
-            elif part in names:
-                table = table[names.index(part)]
-            else:
-                raise InputError(f"{where}: no '{here}' to set; {closest(part, names)}")
-        elif isinstance(table, dict) and isinstance(table.get(part), dict | list):
-            table = table[part]
-        else:
-            items = table.items() if isinstance(table, dict) else ()
-            inner = [name for name, item in items if isinstance(item, dict | list)]
-            raise InputError(f"{where}: no table '{here}' to set; {closest(part, inner)}")
+        table = (
+            _item(table, part, here, where)
+            if isinstance(table, list)
+            else _table(table, part, here, where)
+        )
     if not isinstance(table, dict):
         raise InputError(f"{where}: '{key}' must name a key (as in stages.dry.time_ns)")
     table[last] = _toml_value(value) if isinstance(value, str) else value
@@ -280,6 +225,31 @@ def _set(data: dict[str, Any], key: str, value: Any, where: str | Path) -> None:
         data["sources"][last] = said
     elif last != "source" and isinstance(table.get("source"), str):
         table["source"] = f"{said}; before: {table['source']}"
+
+
+def _item(tables: list[Any], part: str, here: str, where: str | Path) -> Any:
+    """Return the table of a list by number or `name`."""
+    names = [
+        str(item.get("name", number) if isinstance(item, dict) else number)
+        for number, item in enumerate(tables)
+    ]
+    if part.isdigit() and int(part) < len(tables):
+        return tables[int(part)]
+    if part in names:
+        return tables[names.index(part)]
+    raise InputError(f"{where}: no '{here}' to set; {closest(part, names)}")
+
+
+def _table(table: Any, part: str, here: str, where: str | Path) -> Any:
+    """Return the table or list inside a table."""
+    inner = {
+        name: item
+        for name, item in (table.items() if isinstance(table, dict) else ())
+        if isinstance(item, dict | list)
+    }
+    if part not in inner:
+        raise InputError(f"{where}: no table '{here}' to set; {closest(part, list(inner))}")
+    return inner[part]
 
 
 def _resolve_paths(data: dict[str, Any], folder: Path) -> None:

@@ -12,18 +12,18 @@ from dipolar_md.engines.protocol import DeviceName
 from dipolar_md.errors import EngineMissingError, InputError
 
 
-def divide(
+def assign_devices(
     workers: int | None = None, ranks: int = 1, device: DeviceName = "auto"
 ) -> list[str | None]:
     """Return one entry per worker: its GPU as `CUDA_VISIBLE_DEVICES` names it, or None for cores.
 
     Args:
-        workers: jobs at a time, default one per GPU, or one per `ranks` cores of this process.
+        workers: Jobs at a time, default one per GPU, or one per `ranks` cores of this process.
         ranks: MPI ranks per job; several run on cores.
         device: `gpu`, `cpu`, or `auto`: GPUs where HOOMD-blue can use enough of them.
 
     Raises:
-        InputError: fewer than one worker or rank, or more than there are GPUs or cores for.
+        InputError: Fewer than one worker or rank, or more than there are GPUs or cores for.
         EngineMissingError: GPUs asked for, but none is visible, or HOOMD-blue can't use it.
     """
     for name, number in (("workers", workers), ("ranks", ranks)):
@@ -34,22 +34,35 @@ def divide(
     if device == "gpu" and ranks > 1:
         raise InputError(f"ranks = {ranks} are for cores; with device 'gpu' ranks must be 1")
     if device == "gpu" or (device == "auto" and ranks == 1):
-        gpus, why = visible_gpus(), "none is visible (CUDA_VISIBLE_DEVICES, nvidia-smi -L)"
-        if gpus and not (found := inspect_engine("hoomd", "gpu")).usable:
-            gpus, why = [], f"HOOMD-blue can't use it: {found.note}"
-        if gpus and (workers or 1) <= len(gpus):
+        gpus = _usable_gpus(workers or 1, device == "gpu")
+        if gpus:
             return list(gpus[:workers])
-        if gpus and device == "gpu":
-            raise InputError(f"workers must be at most 1 per GPU, {len(gpus)} (found {workers})")
-        if device == "gpu":
-            raise EngineMissingError(f"device 'gpu' asked for, but {why}; or use device 'cpu'")
-    cores = len(os.sched_getaffinity(0))
-    if ranks > 1 and (workers or 1) * ranks > cores:
+    return [None] * _workers_on_cores(workers, ranks)
+
+
+def _usable_gpus(workers: int, needed: bool) -> list[str]:
+    """Return the GPUs if there is one for each worker, otherwise none; raise where GPUs must be."""
+    gpus, why = visible_gpus(), "none is visible (CUDA_VISIBLE_DEVICES, nvidia-smi -L)"
+    if gpus:
+        hoomd = inspect_engine("hoomd", "gpu")
+        if not hoomd.usable:
+            gpus, why = [], f"HOOMD-blue can't use it: {hoomd.note}"
+    if workers <= len(gpus) or not needed:
+        return gpus if workers <= len(gpus) else []
+    if gpus:
+        raise InputError(f"workers must be at most 1 per GPU, {len(gpus)} (found {workers})")
+    raise EngineMissingError(f"device 'gpu' asked for, but {why}; or use device 'cpu'")
+
+
+def _workers_on_cores(workers: int | None, ranks: int) -> int:
+    """Return how many workers of so many ranks there are; ranks need a core each."""
+    cores, least = len(os.sched_getaffinity(0)), workers or 1
+    if ranks > 1 and least * ranks > cores:
         raise InputError(
-            f"workers x ranks = {workers or 1} x {ranks} need {(workers or 1) * ranks} cores, "
-            f"and this process has {cores}; ask for fewer"
+            f"{least} workers of {ranks} ranks need {least * ranks} cores, and this process has "
+            f"{cores}; ask for fewer"
         )
-    return [None] * (workers or cores // ranks)
+    return workers or cores // ranks
 
 
 def visible_gpus() -> list[str]:
@@ -70,7 +83,7 @@ def visible_gpus() -> list[str]:
 
 @contextmanager
 def environment_of(gpu: str | None) -> Iterator[None]:
-    """Give processes started meanwhile one thread in numerical libraries, and only this GPU."""
+    """Give processes that start meanwhile one thread in numerical libraries, and only this GPU."""
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     values = dict.fromkeys(names, "1") | ({} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu})
     before = {name: os.environ.get(name) for name in values}

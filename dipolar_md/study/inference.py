@@ -19,16 +19,18 @@ grid over the axes, so it is the same at every call. What is assumed, all of it 
 import math
 from collections.abc import Mapping, Sequence
 from itertools import product
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import KDTree
 from scipy.special import log_ndtr, ndtr
 
 from dipolar_md.errors import InputError
 from dipolar_md.study.emulator import fit_emulator
-from dipolar_md.study.table import THRESHOLD_LENGTH, Row, replica_mean
+from dipolar_md.study.jobs import split_unit
+from dipolar_md.study.posterior import AxisPosterior, Datum, Misfit, Posterior
+from dipolar_md.study.table import THRESHOLD_LENGTH, Row, combine
 
 Floats = NDArray[np.float64]
 
@@ -43,146 +45,8 @@ FEWEST_CHAINS = 10
 SHORTEST = 1.05
 GRID = {0: 1, 1: 2000, 2: 200, 3: 60, 4: 25}
 """Cells per axis, by the number of axes."""
-DECIDED = 0.5
-"""An axis is decided where its 95 % interval is at most this part of the prior's, or one word has
-95 % of the probability."""
-UNLIKELY = 0.05
-"""Probability of a misfit as large from which on a measurement is explained."""
-UNITS = ("nm", "D", "mM", "K", "kT", "ns", "ps")
 LOGARITHMIC = ("relative_permittivity", "concentration_mM")
-NAMES = {"contour_length_nm": "mean wire length", "spacing_nm": "median spacing"}
 COLUMNS = {"contour_length_nm": "contour_length_mean_nm", "spacing_nm": "spacing_median_nm"}
-
-
-class Datum(NamedTuple):
-    """A measured quantity: a value with its error, or a range.
-
-    Attributes:
-        quantity: `contour_length_nm` (mean of wires of two or more) or `spacing_nm` (median).
-        source: where it is from, in words.
-        value, error: in nm; None for a range.
-        low, high: of a range in nm; None where open.
-        projected: whether it was seen on a micrograph.
-    """
-
-    quantity: str
-    source: str
-    value: float | None = None
-    error: float = 0.0
-    low: float | None = None
-    high: float | None = None
-    projected: bool = False
-
-    def __str__(self) -> str:
-        if self.value is not None:
-            digits = max(0, 1 - math.floor(math.log10(self.error))) if self.error else 2
-            return f"{self.value:.{digits}f} ± {self.error:.{digits}f} nm"
-        if self.low is not None and self.high is not None:
-            return f"{self.low:g}–{self.high:g} nm"
-        return f"at least {self.low:g} nm" if self.high is None else f"at most {self.high:g} nm"
-
-
-class Misfit(NamedTuple):
-    """A measured quantity beside what the best state gives.
-
-    Attributes:
-        datum: the measurement.
-        tag: `predicted`, or `calibrated` where the contact is an input: then it informs nothing.
-        value, low, high: what the best state gives, and its 68 % range, errors of emulator and
-            model included, in nm; None where it informs nothing.
-        bound: whether that is a lower bound, cut short by the box.
-        probability: posterior predictive probability of a misfit as large as the measured one.
-        shown: the same where lower bounds are taken for the lengths themselves.
-        left_out: of the emulator, root mean square of leaving one state point out: the logarithm
-            of a factor for lengths, nm for spacings; NaN where it can't be told.
-    """
-
-    datum: Datum
-    tag: str
-    value: float | None = None
-    low: float | None = None
-    high: float | None = None
-    bound: bool = False
-    probability: float = 1.0
-    shown: float = 1.0
-    left_out: float = math.nan
-
-
-class AxisPosterior(NamedTuple):
-    """What is known of one axis of numbers after the measurement.
-
-    Attributes:
-        name, unit: of the axis; the unit is empty where it has none.
-        logarithmic: whether the prior is flat in the logarithm.
-        edges: (m + 1,) of the cells of its grid, over the range simulated, in its unit.
-        probability: (m,) of the cells; the prior gives each 1/m.
-        median: in its unit.
-        interval_68, interval_95: credible intervals with equal tails.
-        bits: information gained over the prior.
-        width_ratio: width of the 95 % interval over that of the prior (logarithms where so).
-    """
-
-    name: str
-    unit: str
-    logarithmic: bool
-    edges: Floats
-    probability: Floats
-    median: float
-    interval_68: tuple[float, float]
-    interval_95: tuple[float, float]
-    bits: float
-    width_ratio: float
-
-    @property
-    def decided(self) -> bool:
-        """Whether the 95 % interval is at most `DECIDED` of the prior's."""
-        return self.width_ratio <= DECIDED
-
-
-class Posterior(NamedTuple):
-    """What measurements say of the state points of a study.
-
-    Attributes:
-        axes: axes of numbers that were varied.
-        words: probability of each value of each axis in words.
-        word_bits: information gained on each of these.
-        joint: (branches, m, …) probability of the cells, first of the combinations of words.
-        bits: information gained on all axes together.
-        best: the state of highest likelihood, lower bounds taken for the lengths themselves.
-        misfits: the measurements beside it.
-        states, censored: finished state points; how many of them show a lower bound of the length.
-    """
-
-    axes: tuple[AxisPosterior, ...]
-    words: dict[str, dict[str, float]]
-    word_bits: dict[str, float]
-    joint: Floats
-    bits: float
-    best: dict[str, float | str]
-    misfits: tuple[Misfit, ...]
-    states: int
-    censored: int
-
-    @property
-    def informed(self) -> bool:
-        """Whether any measurement could inform."""
-        return any(misfit.tag == "predicted" for misfit in self.misfits)
-
-    @property
-    def verdict(self) -> str:
-        """`explained` by some state, `open` where only lower bounds reach it, or `unexplained`."""
-        if any(misfit.probability < UNLIKELY for misfit in self.misfits):
-            return "unexplained"
-        shown = all(misfit.shown >= UNLIKELY for misfit in self.misfits)
-        return "explained" if shown else "open"
-
-    def decided(self, axis: str) -> bool:
-        """Whether the measurements decide an axis, by its name."""
-        if not self.informed or self.verdict != "explained":
-            return False
-        if axis in self.words:
-            return max(self.words[axis].values()) >= 0.95
-        return next(one for one in self.axes if one.name == axis).decided
 
 
 def infer(
@@ -195,91 +59,52 @@ def infer(
     """Return the posterior over the axes of a study, given measurements.
 
     Args:
-        rows: one per finished job, see `study_rows`.
-        axes: names of the axes, and whether each is flat in the logarithm.
-        data: the measurements.
-        length_factor: the model's own error of a mean wire length, a factor of 1 or more.
-        spacing_error: the model's own error of a spacing, relative.
+        rows: One row per finished job, see `StudyResults`.
+        axes: Names of the axes, and whether each is flat in the logarithm.
+        data: The measurements.
+        length_factor: The model's own error of a mean wire length, a factor of 1 or more.
+        spacing_error: The model's own error of a spacing, relative.
 
     Raises:
-        InputError: more than four axes of numbers, too few finished state points, or a wrong error.
+        InputError: More than four axes of numbers, too few finished state points, or a wrong error.
     """
     if length_factor < 1 or spacing_error < 0:
         raise InputError(
             f"length_factor must be at least 1 and spacing_error not negative (found "
             f"{length_factor:g} and {spacing_error:g})"
         )
-    values = {name: sorted({_value(row, name) for row in rows}, key=str) for name in axes}
-    varied = [name for name in axes if len(values[name]) > 1]
-    words = [name for name in varied if isinstance(values[name][0], str)]
-    numbers = [name for name in varied if name not in words]
-    if len(numbers) > max(GRID) or not varied:
-        raise InputError(
-            f"inferring takes 1 to {max(GRID)} axes of numbers with two finished values or more "
-            f"(found {', '.join(numbers) or 'none'})"
-        )
-    unit = {
-        name: _Scale(min(values[name], key=float), max(values[name], key=float), axes[name])
-        for name in numbers
-    }
-    m, d = GRID[len(numbers)], len(numbers)
-    middle = (np.arange(m) + 0.5) / m
-    grid = middle[np.indices(d * (m,)).reshape(d, m**d).T]
-    branches = list(product(*(values[name] for name in words)))
-    parts = [
-        _branch([row for row in rows if tuple(row[w] for w in words) == branch], unit)
-        for branch in branches
-    ]
-    calibrated = all(
-        len({row["axial_contact_nm"] for group in part.rows for row in group}) == 1
-        for part in parts
-    )
+    design = _design(rows, axes)
     contact = min(row["axial_contact_nm"] for row in rows)
-    forms: dict[str, tuple[_Form, float]] = {
-        "contour_length_nm": (_Form(contact), math.log(length_factor)),
-        "spacing_nm": (_Form(None), spacing_error * contact),
+    models = {
+        "contour_length_nm": _Model(_Form(contact), math.log(length_factor)),
+        "spacing_nm": _Model(_Form(None), spacing_error * contact),
     }
-    used = [datum for datum in data if not (calibrated and datum.quantity == "spacing_nm")]
-    fits = [[_fit(datum, part, grid, *forms[datum.quantity]) for part in parts] for datum in used]
-    log_likelihood, as_shown = np.zeros((2, len(branches), m**d))
-    for fit in fits:
-        log_likelihood += [one.log_likelihood for one in fit]
-        as_shown += [one.as_shown.log_likelihood for one in fit]
-    posterior = np.exp(log_likelihood - log_likelihood.max())
-    posterior /= posterior.sum()
-    at = divmod(int(as_shown.argmax()), m**d)
-    best: dict[str, float | str] = dict(zip(words, branches[at[0]], strict=True)) if used else {}
-    if used:
-        best |= {
-            name: float(unit[name].back(x)) for name, x in zip(numbers, grid[at[1]], strict=True)
-        }
+    if design.calibrated:
+        del models["spacing_nm"]
+    fits = {
+        datum: [
+            _fit(datum, branch, design.grid, models[datum.quantity]) for branch in design.branches
+        ]
+        for datum in data
+        if datum.quantity in models
+    }
+    density, cell = _density(list(fits.values()), design)
     misfits = {
-        id(datum): _misfit(datum, fit, forms[datum.quantity][0], at, posterior)
-        for datum, fit in zip(used, fits, strict=True)
+        datum: _misfit(datum, fit, models[datum.quantity].form, cell, density)
+        for datum, fit in fits.items()
     }
-    joint = posterior.reshape(len(branches), *[m] * d)
-    shares = {
-        name: {
-            str(value): float(sum(
-                posterior[b].sum() for b, branch in enumerate(branches) if branch[k] == value
-            ))
-            for value in values[name]
-        }
-        for k, name in enumerate(words)
-    }  # fmt: skip
+    words = {name: _shares(design, density, k) for k, name in enumerate(design.words)}
+    joint = density.reshape(len(design.branches), *[design.cells] * len(design.scales))
     return Posterior(
-        tuple(
-            _marginal(name, unit[name], joint.sum(tuple(i for i in range(d + 1) if i != k + 1)))
-            for k, name in enumerate(numbers)
-        ),
-        shares,
-        {name: _bits(np.array(list(found.values()))) for name, found in shares.items()},
-        joint,
-        _bits(posterior.ravel()),
-        best,
-        tuple(misfits.get(id(datum)) or Misfit(datum, "calibrated") for datum in data),
-        sum(len(part.rows) for part in parts),
-        sum(int(part.censored.sum()) for part in parts),
+        axes=_marginals(design, joint),
+        words=words,
+        word_bits={name: _bits(np.array(list(share.values()))) for name, share in words.items()},
+        joint=joint,
+        bits=_bits(density.ravel()),
+        best=design.state(*cell) if fits else {},
+        misfits=tuple(misfits.get(datum, Misfit(datum, "calibrated")) for datum in data),
+        states=sum(len(branch.rows) for branch in design.branches),
+        censored=sum(int(branch.censored.sum()) for branch in design.branches),
     )
 
 
@@ -290,76 +115,139 @@ class _Scale(NamedTuple):
     high: float
     logarithmic: bool
 
-    def to(self, x: Any) -> Any:
-        low, high, x = (np.log(v) if self.logarithmic else v for v in (self.low, self.high, x))
-        return (x - low) / (high - low)
+    def to(self, x: ArrayLike) -> Floats:
+        low, high, x = (
+            np.log(v) if self.logarithmic else np.asarray(v) for v in (self.low, self.high, x)
+        )
+        return np.asarray((x - low) / (high - low))
 
-    def back(self, x: Any) -> Any:
+    def back(self, x: ArrayLike) -> Floats:
         if self.logarithmic:
-            return self.low * (self.high / self.low) ** x
-        return self.low + (self.high - self.low) * x
+            return np.asarray(self.low * (self.high / self.low) ** np.asarray(x))
+        return np.asarray(self.low + (self.high - self.low) * np.asarray(x))
 
 
 class _Branch(NamedTuple):
-    """The state points that share the values of the axes in words: numbers (n, d) and rows."""
+    """The state points that share the values of the axes in words.
 
+    Attributes:
+        words: Values of these axes.
+        numbers: (n, d) values of the other axes, scaled.
+        rows: Replicas of each state point.
+    """
+
+    words: tuple[str, ...]
     numbers: Floats
     rows: list[list[Row]]
 
     @property
     def censored(self) -> NDArray[np.bool_]:
         """State points (n,) that show a lower bound."""
-        return np.array(
-            [
-                any(FEWEST_CHAINS * row["mean_chain_length"] > row["n_clusters"] for row in group)
-                or all(
-                    row["mean_chain_length"] >= THRESHOLD_LENGTH and not row["equilibrated"]
-                    for row in group
-                )
-                for group in self.rows
-            ]
-        )
+        return np.array([_shows_bound(replicas) for replicas in self.rows])
 
     def means(self, column: str) -> tuple[Floats, Floats]:
         """Return means over replicas and errors (n,); NaN where a state has none.
 
         Where an error is unknown it is taken for the median of the known ones.
         """
-        found = np.full((len(self.rows), 2), np.nan)
-        for k, group in enumerate(self.rows):
-            kept = [row for row in group if row.get(column) is not None]
+        means = np.full((len(self.rows), 2), np.nan)
+        for k, replicas in enumerate(self.rows):
+            kept = [row for row in replicas if row.get(column) is not None]
             if kept:
                 errors = [row.get(f"{column}_err") for row in kept]
-                found[k] = replica_mean([row[column] for row in kept], errors)
-        value, error = found.T
+                means[k] = combine([row[column] for row in kept], errors)
+        value, error = means.T
         usual = np.nanmedian(error) if np.isfinite(error).any() else 0.0
         return value, np.where(np.isnan(error), usual, error)
 
 
-def _branch(rows: Sequence[Row], unit: Mapping[str, _Scale]) -> _Branch:
-    groups: dict[tuple[float, ...], list[Row]] = {}
+def _shows_bound(replicas: list[Row]) -> bool:
+    """Return whether a box is too small for its chains, or they still grow in every replica."""
+    if any(FEWEST_CHAINS * row["mean_chain_length"] > row["n_clusters"] for row in replicas):
+        return True
+    return all(
+        row["mean_chain_length"] >= THRESHOLD_LENGTH and not row["equilibrated"] for row in replicas
+    )
+
+
+class _Design(NamedTuple):
+    """The axes that were varied and the state points on them.
+
+    Attributes:
+        words: Names of the axes in words.
+        scales: Axes of numbers by name.
+        branches: State points by values of the axes in words.
+        cells: Cells of the grid per axis of numbers, m.
+        grid: (m^d, d) middles of the cells, scaled.
+    """
+
+    words: list[str]
+    scales: dict[str, _Scale]
+    branches: list[_Branch]
+    cells: int
+    grid: Floats
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether the contact follows from the axes in words, so that spacings inform nothing."""
+        return all(
+            len({row["axial_contact_nm"] for replicas in branch.rows for row in replicas}) == 1
+            for branch in self.branches
+        )
+
+    def state(self, branch: int, cell: int) -> dict[str, float | str]:
+        """Return the values of the axes in a cell of a branch."""
+        numbers = {
+            name: float(scale.back(x))
+            for (name, scale), x in zip(self.scales.items(), self.grid[cell], strict=True)
+        }
+        return dict(zip(self.words, self.branches[branch].words, strict=True)) | numbers
+
+
+def _design(rows: Sequence[Row], axes: Mapping[str, bool]) -> _Design:
+    values = {name: sorted({row[name] for row in rows}, key=str) for name in axes}
+    values = {name: members for name, members in values.items() if len(members) > 1}
+    words = {name: members for name, members in values.items() if isinstance(members[0], str)}
+    scales = {
+        name: _Scale(min(members), max(members), axes[name])
+        for name, members in values.items()
+        if name not in words
+    }
+    m = GRID.get(len(scales))
+    if m is None or not values:
+        raise InputError(
+            f"inferring takes 1 to {max(GRID)} axes of numbers with two finished values or more "
+            f"(found {', '.join(scales) or 'none'})"
+        )
+    d, names = len(scales), list(words)
+    branches = [_branch(names, branch, rows, scales) for branch in product(*words.values())]
+    grid = ((np.arange(m) + 0.5) / m)[np.indices(d * (m,)).reshape(d, m**d).T]
+    return _Design(names, scales, [branch for branch in branches if branch.rows], m, grid)
+
+
+def _branch(
+    words: list[str], values: tuple[str, ...], rows: Sequence[Row], scales: Mapping[str, _Scale]
+) -> _Branch:
+    points: dict[tuple[float, ...], list[Row]] = {}
     for row in rows:
-        groups.setdefault(tuple(_value(row, name) for name in unit), []).append(row)
-    points = np.array(sorted(groups), dtype=float).reshape(len(groups), len(unit))
-    for k, scale in enumerate(unit.values()):
-        points[:, k] = scale.to(points[:, k])
-    members = [sorted(groups[key], key=lambda row: str(row["replica"])) for key in sorted(groups)]
-    return _Branch(points, members)
-
-
-def _value(row: Row, name: str) -> Any:
-    """Return a row's value of an axis, rid of what single precision adds."""
-    value = row[name]
-    return value if isinstance(value, str) else float(f"{value:.6g}")
+        if tuple(row[name] for name in words) == values:
+            points.setdefault(tuple(row[name] for name in scales), []).append(row)
+    numbers = np.array(sorted(points), dtype=float).reshape(len(points), len(scales))
+    for k, scale in enumerate(scales.values()):
+        numbers[:, k] = scale.to(numbers[:, k])
+    members = [sorted(points[key], key=lambda row: str(row["replica"])) for key in sorted(points)]
+    return _Branch(values, numbers, members)
 
 
 class _Fit(NamedTuple):
     """A measurement against one branch, in nm or, of lengths, the logarithm of the module's text.
 
     Attributes:
-        low, high, error: the emulated range on the grid and the error of all.
-        wanted: the measured range.
-        left_out: see `Emulator`.
+        low: (m,) emulated values on the grid, the lower end where they are bounds.
+        high: (m,) upper end; the same where they are no bounds.
+        error: (m,) error of emulator, measurement and model together.
+        wanted: Measured range.
+        left_out: (n,) errors of leaving a state point out, see `Emulator`.
     """
 
     low: Floats
@@ -393,59 +281,117 @@ class _Form(NamedTuple):
 
     contact: float | None
 
-    def to(self, nm: Any) -> Any:
-        return np.log(np.maximum(nm / self.contact, SHORTEST) - 1) if self.contact else nm
+    def to(self, nm: ArrayLike) -> Floats:
+        x = np.asarray(nm, dtype=np.float64)
+        return np.log(np.maximum(x / self.contact, SHORTEST) - 1) if self.contact else x
 
-    def error(self, nm: Any, error: Any) -> Any:
+    def error(self, nm: ArrayLike, error: ArrayLike) -> Floats:
+        x, spread = np.asarray(nm, dtype=np.float64), np.asarray(error, dtype=np.float64)
         if self.contact is None:
-            return error
-        return error / np.maximum(nm - self.contact, (SHORTEST - 1) * self.contact)
+            return spread
+        return np.asarray(spread / np.maximum(x - self.contact, (SHORTEST - 1) * self.contact))
 
-    def back(self, x: Any) -> Any:
-        return self.contact * (1 + np.exp(x)) if self.contact else x
+    def back(self, x: ArrayLike) -> Floats:
+        values = np.asarray(x, dtype=np.float64)
+        return np.asarray(self.contact * (1 + np.exp(values)) if self.contact else values)
 
 
-def _fit(datum: Datum, branch: _Branch, grid: Floats, form: _Form, own_error: float) -> _Fit:
+class _Model(NamedTuple):
+    """How a quantity is emulated, and the model's own error in that form."""
+
+    form: _Form
+    own_error: float
+
+
+def _fit(datum: Datum, branch: _Branch, grid: Floats, model: _Model) -> _Fit:
     """Emulate the measured quantity over the grid (m, d) of one branch."""
+    form = model.form
     value, error = branch.means(COLUMNS[datum.quantity])
     seen = np.isfinite(value)
     if form.contact:  # no bonds: as short as wires are
         value, error = np.where(seen, value, 0.0), np.where(seen, error, 0.0)
         seen = np.ones_like(seen)
-    points = branch.numbers[seen]
-    emulator = fit_emulator(points, form.to(value[seen]), form.error(value, error)[seen])
-    found, spread = emulator(grid)
-    high = found
-    if form.contact and branch.censored.any():
-        most = np.array([max(row["n_clusters"] for row in group) for group in branch.rows])
-        cap = np.where(branch.censored, np.log(most - 1.0), -np.inf)
-        high = np.maximum(found, cap[KDTree(branch.numbers).query(grid)[1]] if points.size else cap)
-    measured, wanted = 0.0, (datum.value, datum.value)
+    emulator = fit_emulator(
+        branch.numbers[seen], form.to(value[seen]), form.error(value, error)[seen]
+    )
+    low, spread = emulator(grid)
+    high = np.maximum(low, _box_limit(branch, grid)) if form.contact else low
+    measured = 0.0 if datum.value is None else float(form.error(datum.value, datum.error))
+    total = np.sqrt(spread**2 + measured**2 + model.own_error**2)
+    return _Fit(low, high, total, _range(datum, form), emulator.left_out)
+
+
+def _box_limit(branch: _Branch, grid: Floats) -> Floats:
+    """Return over the grid the length, as emulated, of one chain of all clusters; -∞ where none.
+
+    A cell belongs to the nearest state point; only one that shows a lower bound has a limit.
+    """
+    censored = branch.censored
+    if not censored.any():
+        return np.full(len(grid), -np.inf)
+    most = np.array([max(row["n_clusters"] for row in replicas) for replicas in branch.rows])
+    limit = np.where(censored, np.log(most - 1.0), -np.inf)
+    if not grid.shape[1]:
+        return limit
+    return np.asarray(limit[KDTree(branch.numbers).query(grid)[1]])
+
+
+def _range(datum: Datum, form: _Form) -> tuple[float, float]:
+    """Return the measured range as emulated; a value is a range without width."""
     if datum.value is not None:
-        measured = form.error(datum.value, datum.error)
-    else:
-        wanted = (datum.low, math.inf if datum.high is None else datum.high)
-    low, top = (-math.inf if edge is None else float(form.to(edge)) for edge in wanted)
-    total = np.sqrt(spread**2 + measured**2 + own_error**2)
-    return _Fit(found, high, total, (low, top), emulator.left_out)
+        value = float(form.to(datum.value))
+        return value, value
+    low = -math.inf if datum.low is None else float(form.to(datum.low))
+    return low, math.inf if datum.high is None else float(form.to(datum.high))
+
+
+def _density(fits: list[list[_Fit]], design: _Design) -> tuple[Floats, tuple[int, int]]:
+    """Return the posterior (branches, cells) and branch and cell of highest likelihood.
+
+    In the latter, lower bounds count as the lengths themselves.
+    """
+    log_likelihood, as_shown = np.zeros((2, len(design.branches), len(design.grid)))
+    for fit in fits:
+        log_likelihood += [branch.log_likelihood for branch in fit]
+        as_shown += [branch.as_shown.log_likelihood for branch in fit]
+    density = np.exp(log_likelihood - log_likelihood.max())
+    branch, cell = divmod(int(as_shown.argmax()), len(design.grid))
+    return density / density.sum(), (branch, cell)
+
+
+def _shares(design: _Design, density: Floats, k: int) -> dict[str, float]:
+    """Return the probability of each value of an axis in words, the k-th of them."""
+    shares: dict[str, float] = {}
+    for branch, probability in zip(design.branches, density.sum(axis=1), strict=True):
+        shares[branch.words[k]] = shares.get(branch.words[k], 0.0) + float(probability)
+    return shares
 
 
 def _misfit(
-    datum: Datum, fits: list[_Fit], form: _Form, at: tuple[int, int], posterior: Floats
+    datum: Datum, fits: list[_Fit], form: _Form, best: tuple[int, int], density: Floats
 ) -> Misfit:
-    """Return a measurement beside the best state, `at` a branch and a cell."""
-    fit, cell = fits[at[0]], at[1]
+    """Return a measurement beside the best state, a branch and a cell."""
+    fit, cell = fits[best[0]], best[1]
     value, error = float(fit.low[cell]), float(fit.error[cell])
-    tail, shown = (
-        float((posterior * np.stack([2 * ndtr(-one.gap) for one in some])).sum())
-        for some in (fits, [one.as_shown for one in fits])
-    )
-    squares = np.concatenate([one.left_out for one in fits]) ** 2
+    squares = np.concatenate([branch.left_out for branch in fits]) ** 2
     known = squares[np.isfinite(squares)]
     middle, low, high = (float(form.back(value + k * error)) for k in (0, -1, 1))
-    bound = bool(fit.high[cell] > value)
-    left_out = float(np.sqrt(known.mean())) if known.size else math.nan
-    return Misfit(datum, "predicted", middle, low, high, bound, tail, shown, left_out)
+    return Misfit(
+        datum,
+        "predicted",
+        middle,
+        low,
+        high,
+        bound=bool(fit.high[cell] > value),
+        probability=_tail(fits, density),
+        shown=_tail([branch.as_shown for branch in fits], density),
+        left_out=float(np.sqrt(known.mean())) if known.size else math.nan,
+    )
+
+
+def _tail(fits: list[_Fit], density: Floats) -> float:
+    """Return the posterior predictive probability of a misfit as large as the measured one."""
+    return float((density * np.stack([2 * ndtr(-branch.gap) for branch in fits])).sum())
 
 
 def _log_interval(a: Floats, b: Floats) -> Floats:
@@ -462,20 +408,29 @@ def _bits(probability: Floats) -> float:
     return max(0.0, float((seen * np.log2(seen)).sum() + np.log2(probability.size)))
 
 
+def _marginals(design: _Design, joint: Floats) -> tuple[AxisPosterior, ...]:
+    """Return the posterior of each axis of numbers by itself."""
+    every = range(joint.ndim)
+    return tuple(
+        _marginal(name, scale, joint.sum(tuple(axis for axis in every if axis != k)))
+        for k, (name, scale) in enumerate(design.scales.items(), start=1)
+    )
+
+
 def _marginal(name: str, scale: _Scale, probability: Floats) -> AxisPosterior:
     edges = np.linspace(0, 1, len(probability) + 1)
     total = np.concatenate([[0.0], np.cumsum(probability)])
     cuts = np.interp([0.5, 0.16, 0.84, 0.025, 0.975], total / total[-1], edges)
     median, *ends = (float(scale.back(cut)) for cut in cuts)
     return AxisPosterior(
-        name,
-        next((unit for unit in UNITS if name.endswith(f"_{unit}")), ""),
-        scale.logarithmic,
-        scale.back(edges),
-        probability,
-        median,
-        (ends[0], ends[1]),
-        (ends[2], ends[3]),
-        _bits(probability),
-        float(cuts[4] - cuts[3]) / 0.95,
+        name=name,
+        unit=split_unit(name)[1],
+        logarithmic=scale.logarithmic,
+        edges=scale.back(edges),
+        probability=probability,
+        median=median,
+        interval_68=(ends[0], ends[1]),
+        interval_95=(ends[2], ends[3]),
+        bits=_bits(probability),
+        width_ratio=float(cuts[4] - cuts[3]) / 0.95,
     )

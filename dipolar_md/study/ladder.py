@@ -18,6 +18,7 @@ and Shirts, https://doi.org/10.1063/1.3660669.
 import io
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -25,23 +26,16 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dipolar_md.engines.protocol import DeviceName, Report
+from dipolar_md.engines.protocol import DeviceName, Engine, Report
 from dipolar_md.engines.stage import Stage
-from dipolar_md.errors import BlowUpError, InputError
+from dipolar_md.errors import InputError
+from dipolar_md.files import write_bytes
 from dipolar_md.model.system import System
-from dipolar_md.simulation.assembly import (
-    Run,
-    begin_session,
-    end_session,
-    frame_is_due,
-    save_manifest,
-    stage_frame,
-    write_file,
-)
 from dipolar_md.simulation.placement import choose_resources
+from dipolar_md.simulation.plan import Plan, make_plan
 from dipolar_md.simulation.preflight import preflight
 from dipolar_md.simulation.recipe import Recipe
-from dipolar_md.trajectory import append_frame, truncate
+from dipolar_md.simulation.session import Session, open_session
 from dipolar_md.units import thermal_energy
 
 Floats = NDArray[np.float64]
@@ -206,7 +200,7 @@ class Ladder:
 
 
 def run_ladder(
-    recipes: Sequence[Recipe],
+    recipes: Sequence[Recipe | Plan],
     paths: Sequence[Path],
     checkpoint: Path,
     seed: int,
@@ -219,112 +213,152 @@ def run_ladder(
     """Run a ladder of recipes that differ in `dipole_D` and seed, or go on with it.
 
     Every rung leaves a run directory, whose frames are those at its dipole. Stages before the last
-    run without swaps. The caller holds the directories.
+    run without swaps.
 
     Args:
-        recipes: R ≥ 2, by increasing dipole.
-        paths: their run directories.
-        checkpoint: file of the state of all rungs.
-        seed: of the swaps.
-        sweep_steps: steps between two swaps.
-        watch: called after every sweep with the part that is done; True stops with a checkpoint.
-        enough: called after every frame of the last stage; True ends the ladder.
+        recipes: R ≥ 2 recipes, by increasing dipole.
+        paths: Their run directories.
+        checkpoint: File of the state of all rungs.
+        seed: Seed of the swaps.
+        sweep_steps: Steps between two swaps; no more than between two frames.
+        watch: Function called after every sweep with the part that is done; True stops the ladder
+            with a checkpoint.
+        enough: Function called after every frame of the last stage; True ends the ladder.
         device: `cpu` or `gpu`.
         ranks: MPI ranks of each rung's engine.
 
     Raises:
-        InputError: a recipe that can't exchange, or makes no sense.
-        BlowUpError: a rung left the physical range; the last checkpoint is kept.
+        InputError: A recipe that can't exchange, or makes no sense.
+        RunDirectoryError: A run directory is foreign, of another recipe, in use or unwritable.
+        BlowUpError: A rung left the physical range; the last checkpoint is kept.
     """
-    for recipe in recipes:
-        check_recipe(recipe)
-        preflight(recipe)
-    plans, last_stage = [recipe.plan() for recipe in recipes], len(recipes[0].stages) - 1
-    total = sum(stage.steps for stage in plans[0])
-    systems, tally, done, over = _load(checkpoint, recipes)
-    engine, reason, used = choose_resources(recipes[-1], systems[-1], "auto", device, 1, ranks)
-    manifests = []
-    for recipe, path in zip(recipes, paths, strict=True):
-        path.mkdir(parents=True, exist_ok=True)
-        before = Run(path).manifest if done and (path / "manifest.json").is_file() else None
-        manifests.append(begin_session(path, recipe, engine, reason, used, before))
-        manifests[-1]["reproducibility"] = (
-            f"Bitwise identical trajectories for the same study, {engine.name} version and "
-            "machine, interrupted or not."
-        )
-        manifests[-1]["sessions"][-1]["first_step"] = done
-        save_manifest(path, manifests[-1])
-        if done:
-            truncate(path / "trajectory.gsd", done)
-        else:
-            (path / "trajectory.gsd").unlink(missing_ok=True)
+    plans = [make_plan(recipe) for recipe in recipes]
+    for plan in plans:
+        check_plan(plan)
+        preflight(plan)
+    rungs = _Rungs(plans, checkpoint, seed, min(sweep_steps, plans[0].frame_steps))
+    placement = choose_resources(plans[-1], rungs.systems[-1], "auto", device, 1, ranks)
+    promise = (
+        f"Bitwise identical trajectories for the same study, {placement.engine.name} version and "
+        "machine, interrupted or not."
+    )
+    with ExitStack() as stack:
+        sessions = []
+        for plan, path in zip(plans, paths, strict=True):
+            session = stack.enter_context(open_session(path, plan))
+            session.manifest["exchange"] = rungs.exchange
+            stack.enter_context(session.running(placement, rungs.done, promise))
+            sessions.append(session)
+        rungs.run(placement.engine, sessions, watch, enough)
+        finished = rungs.over or rungs.done >= plans[0].total_steps
+        for session in sessions:
+            session.status = "finished" if finished else "interrupted"
+    return Ladder(rungs.tally, finished, rungs.over)
 
-    def run_rung(k: int, index: int, first: int) -> tuple[System, dict[str, float]]:
-        """Run one sweep of one rung; return its state and energies."""
-        stage = _sweep(recipes[k], plans[k][index], first, sweep_steps)
-        said: list[Report] = []
+
+class _Rungs:
+    """The rungs of a ladder: their plans and present state."""
+
+    def __init__(
+        self, plans: Sequence[Plan], checkpoint: Path, seed: int, sweep_steps: int
+    ) -> None:
+        self.plans, self.checkpoint, self.seed = plans, checkpoint, seed
+        self.sweep_steps = sweep_steps
+        self.systems, self.tally, self.done, self.over = _load(checkpoint, plans)
+        self.exchange: dict[str, Any] = {
+            "dipoles_D": [plan.recipe.dipole_D for plan in plans],
+            "sweep_steps": sweep_steps,
+        }
+        self._record()
+
+    def run(
+        self,
+        engine: Engine,
+        sessions: Sequence[Session],
+        watch: Callable[[float], bool],
+        enough: Callable[[], bool],
+    ) -> None:
+        """Run what is left of the plans, sweep by sweep, until they end or one says so."""
+        first_plan, last_stage = self.plans[0], len(self.plans[0].stages) - 1
+        if not self.done:
+            terms = [plan.acting(plan.stages[0]) for plan in self.plans]
+            pairs = zip(self.systems, terms, strict=True)
+            self._add_frames(sessions, 0, 0, [engine.evaluate(*pair).energies for pair in pairs])
+        for index, first, last in _sweeps(first_plan, self.sweep_steps):
+            if self.over:
+                return
+            if first_plan.offsets[index] + last <= self.done:
+                continue
+            energies = self._run_sweep(engine, index, first)
+            self.done = first_plan.offsets[index] + last
+            for session in sessions:
+                session.last_step = self.done
+            due = first_plan.frame_is_due(index, first, last)
+            if due:
+                self._add_frames(sessions, index, last, energies)
+            if index == last_stage:
+                self._swap(energies)
+                self.over = due and enough()
+            stopped = watch(self.done / first_plan.total_steps)
+            if due or stopped:
+                self._save()
+            if stopped:
+                return
+
+    def _run_sweep(self, engine: Engine, index: int, first: int) -> list[dict[str, float]]:
+        """Run one sweep of every rung; return their energies."""
+        reports: list[Report] = []
 
         def stop(report: Report) -> bool:
-            said.append(report)
+            reports.append(report)
             return True
 
-        terms = recipes[k].interactions(stage.environment(first))
-        return engine.run(systems[k], terms, stage, stop), said[0].energies
+        for k, plan in enumerate(self.plans):
+            stage = _sweep(plan, index, first, self.sweep_steps)
+            self.systems[k] = engine.run(self.systems[k], plan.acting(stage), stage, stop)
+        return [report.energies for report in reports]
 
-    def keep_frames(index: int, offset: int, step: int, energies: list[dict[str, float]]) -> None:
-        for k, path in enumerate(paths):
-            frame = stage_frame(plans[k][index], offset, step, systems[k], energies[k])
-            append_frame(path / "trajectory.gsd", frame)
+    def _add_frames(
+        self,
+        sessions: Sequence[Session],
+        index: int,
+        step: int,
+        energies: Sequence[dict[str, float]],
+    ) -> None:
+        for session, system, energy in zip(sessions, self.systems, energies, strict=True):
+            session.add_frame(session.plan.frame(index, step, system, energy))
 
-    status = "interrupted"
-    try:
-        if not done:
-            terms = [r.interactions(p[0].start) for r, p in zip(recipes, plans, strict=True)]
-            start = [engine.evaluate(*pair).energies for pair in zip(systems, terms, strict=True)]
-            keep_frames(0, 0, 0, start)
-        for index, offset, first, last in _sweeps(plans[0], sweep_steps):
-            if offset + last <= done or over:
-                continue
-            found = [run_rung(k, index, first) for k in range(len(recipes))]
-            systems, energies = [system for system, _ in found], [e for _, e in found]
-            done, stage = offset + last, plans[0][index]
-            due = frame_is_due(recipes[0], stage, first, last)
-            if due:
-                keep_frames(index, offset, last, energies)
-            if index == last_stage:
-                systems = _swap(systems, energies, stage, tally, (seed, done))
-                over = due and enough()
-            stopped = watch(done / total)
-            if due or stopped:
-                _save(checkpoint, systems, tally, done, over)
-            if stopped or over:
-                break
-        status = "finished" if over or done >= total else "interrupted"
-    except BlowUpError as error:
-        status = "failed"
-        for manifest in manifests:
-            manifest["error"] = str(error)
-        raise
-    finally:
-        for path, manifest in zip(paths, manifests, strict=True):
-            manifest["status"] = status
-            manifest["exchange"] = {
-                "dipoles_D": [recipe.dipole_D for recipe in recipes],
-                "sweep_steps": sweep_steps,
-                "acceptance": tally.ratios(),
-                "round_trips": tally.round_trips,
-            }
-            end_session(path, manifest, done, engine)
-    return Ladder(tally, status == "finished", over)
+    def _swap(self, energies: Sequence[dict[str, float]]) -> None:
+        """Swap configurations; each rung keeps its bodies."""
+        kT = thermal_energy(self.plans[0].stages[-1].end.temperature_K)
+        self.systems = swap(self.systems, energies, kT, self.tally, (self.seed, self.done))
+        self._record()
+
+    def _record(self) -> None:
+        """Keep what the manifests of all rungs tell of the swaps."""
+        self.exchange["acceptance"] = self.tally.ratios()
+        self.exchange["round_trips"] = self.tally.round_trips
+
+    def _save(self) -> None:
+        """Write the state of all rungs as one file."""
+        arrays: dict[str, Any] = {
+            key: np.stack([getattr(system, key) for system in self.systems]) for key in _SAVED
+        }
+        arrays["thickness_nm"] = [system.thickness_nm or math.nan for system in self.systems]
+        data = io.BytesIO()
+        state = {"done": self.done, "over": self.over} | vars(self.tally) | arrays
+        np.savez(data, allow_pickle=False, **state)
+        write_bytes(self.checkpoint, data.getvalue())
 
 
-def check_recipe(recipe: Recipe) -> None:
-    """Raise where a recipe can't exchange, and say why.
+def check_plan(plan: Plan) -> None:
+    """Raise where a plan can't exchange, and say why.
 
     Raises:
         InputError: a last stage that ramps, charges, or an Ewald sum.
     """
-    if recipe.plan()[-1].ramps:
+    recipe = plan.recipe
+    if plan.stages[-1].ramps:
         raise InputError(
             f"stages.{recipe.stages[-1].name}: the environment changes in the last stage, the one "
             "in which dipoles are exchanged; let it hold the environment, and ramp in one before"
@@ -341,58 +375,46 @@ def check_recipe(recipe: Recipe) -> None:
         )
 
 
-def _sweep(recipe: Recipe, stage: Stage, first: int, sweep_steps: int) -> Stage:
+def _sweep(plan: Plan, index: int, first: int, sweep_steps: int) -> Stage:
     """Return a stage as the engine runs its next sweep: one chunk, nothing tuned."""
-    skin = stage.skin_nm or SKIN * (recipe.cutoff_nm or 10.0)
+    stage = plan.stages[index]
+    skin = stage.skin_nm or SKIN * plan.interactions.cutoff_nm
     if not stage.ramps:  # engines list all chunks of a stage, which takes long of a long one
         stage = replace(stage, steps=min(stage.steps, first + sweep_steps))
     return replace(stage, first_step=first, chunk_steps=sweep_steps, skin_nm=skin)
 
 
-def _sweeps(plan: Sequence[Stage], sweep_steps: int) -> Iterator[tuple[int, int, int, int]]:
-    """Yield stage, steps of the stages before it, first and last step in it of every sweep."""
-    offset = 0
-    for index, stage in enumerate(plan):
+def _sweeps(plan: Plan, sweep_steps: int) -> Iterator[tuple[int, int, int]]:
+    """Yield stage, first and last step in it of every sweep."""
+    for index, stage in enumerate(plan.stages):
         for todo, last in replace(stage, chunk_steps=sweep_steps).chunks():
-            yield index, offset, last - todo, last
-        offset += stage.steps
+            yield index, last - todo, last
 
 
-def _swap(
-    systems: list[System],
-    energies: list[dict[str, float]],
-    stage: Stage,
+def swap(
+    systems: Sequence[System],
+    energies: Sequence[dict[str, float]],
+    kT: float,
     tally: Tally,
     seed: tuple[int, int],
 ) -> list[System]:
-    """Return the systems after the swaps, each with the bodies of its rung."""
+    """Return the systems after rounds of swaps, each with the bodies of its rung."""
     mu = np.array([system.bodies[0].dipole_magnitude_e_nm for system in systems])
     e = np.array([energy["electrostatic"] for energy in energies]) / mu**2
     f = np.array([energy["field"] for energy in energies]) / mu
     uniform = np.random.default_rng(seed).random((ROUNDS * len(mu), len(mu) - 1))
-    order = exchanged(mu, e, f, thermal_energy(stage.end.temperature_K), uniform, tally)
+    order = exchanged(mu, e, f, kT, uniform, tally)
     return [
         replace(system, **{key: getattr(systems[source], key) for key in _MOVED})
         for system, source in zip(systems, order, strict=True)
     ]
 
 
-def _save(path: Path, systems: list[System], tally: Tally, done: int, over: bool) -> None:
-    """Write the state of all rungs as one file."""
-    arrays: dict[str, Any] = {
-        key: np.stack([getattr(system, key) for system in systems]) for key in _SAVED
-    }
-    arrays["thickness_nm"] = [system.thickness_nm or math.nan for system in systems]
-    data = io.BytesIO()
-    np.savez(data, allow_pickle=False, done=done, over=over, **vars(tally), **arrays)
-    write_file(path, data.getvalue())
-
-
-def _load(path: Path, recipes: Sequence[Recipe]) -> tuple[list[System], Tally, int, bool]:
+def _load(path: Path, plans: Sequence[Plan]) -> tuple[list[System], Tally, int, bool]:
     """Return the systems, tally, step and whether it is over, from a checkpoint or at the start."""
-    systems = [recipe.initial() for recipe in recipes]
+    systems = [plan.start() for plan in plans]
     if not path.exists():
-        return systems, Tally.new(len(recipes)), 0, False
+        return systems, Tally.new(len(plans)), 0, False
     with np.load(path, allow_pickle=False) as stored:
         data = dict(stored)
     for k, system in enumerate(systems):

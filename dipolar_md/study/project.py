@@ -1,19 +1,138 @@
 """A study on disk: a signac project with one job per state point, and the state of each."""
 
 import fcntl
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from dipolar_md.errors import RunDirectoryError
+from dipolar_md.study.jobs import Job
 from dipolar_md.study.study_file import Study
 
+JobState = Literal["done", "failed", "running", "interrupted", "waiting"]
 
-def open_project(study: Study, path: Path) -> Any:
-    """Return the signac project of a study.
+
+@dataclass(frozen=True)
+class JobFolder:
+    """The folder of a job, which needn't exist.
+
+    Attributes:
+        path: Folder in the workspace of a signac project.
+    """
+
+    path: Path
+
+    @property
+    def id(self) -> str:
+        """Signac's name of the state point."""
+        return self.path.name
+
+    def document(self) -> dict[str, Any]:
+        """Return what the job's signac document says; nothing of a job that was never begun."""
+        return dict(_document(self.path)()) if self.path.is_dir() else {}
+
+    def write_document(self, document: Mapping[str, Any]) -> None:
+        """Replace the job's signac document in one piece."""
+        _document(self.path).reset(dict(document))
+
+    def read(self) -> tuple[JobState, dict[str, Any]]:
+        """Return the state of the job and its document."""
+        document = self.document()
+        if document.get("status") == "done":
+            return "done", document
+        if not self.path.is_dir():
+            return "waiting", document
+        if _is_locked(self.path):
+            return "running", document
+        if document.get("status") == "failed":
+            return "failed", document
+        return ("interrupted" if (self.path / "run").exists() else "waiting"), document
+
+
+@dataclass(frozen=True)
+class StudyProject:
+    """A study and its directory.
+
+    Attributes:
+        path: Directory, a signac project.
+        jobs: Jobs by signac's id, in the order of the study.
+        groups: Ids of the jobs that run together: those of a ladder, or each alone.
+        others: Folders of jobs of values that the study file no longer has.
+    """
+
+    path: Path
+    jobs: dict[str, Job]
+    groups: list[list[str]]
+    others: list[JobFolder]
+
+    def folder(self, id: str) -> JobFolder:
+        """Return the folder of a job."""
+        return JobFolder(self.path / "workspace" / id)
+
+
+def open_project(study: Study, path: Path) -> StudyProject:
+    """Return the project of a study.
+
+    Args:
+        study: The study.
+        path: Its directory.
 
     Raises:
-        RunDirectoryError: none is there, or one of another study, base recipe or set of axes.
+        RunDirectoryError: No project there, or one of another study, base recipe or set of axes.
     """
+    project = _signac_project(study, path)
+    jobs = {project.open_job(job.point).id: job for job in study.jobs}
+    groups = [[project.open_job(job.point).id for job in ladder] for ladder in study.job_groups()]
+    others = [JobFolder(Path(job.path)) for job in project if job.id not in jobs]
+    return StudyProject(path, jobs, groups, others)
+
+
+def study_directory(study: Study, out: str | Path | None) -> Path:
+    """Return where a study lies, whether it exists or not.
+
+    Raises:
+        RunDirectoryError: A file lies there.
+    """
+    path = Path(out) if out is not None else Path("studies") / study.name
+    if path.exists() and not path.is_dir():
+        raise RunDirectoryError(f"{path}: is a file, not a study; choose another --out")
+    return path
+
+
+def prepare(study: Study, out: str | Path | None = None) -> Path:
+    """Make the project of a study and its jobs, one process at a time; return its directory.
+
+    Args:
+        study: The study.
+        out: Its directory, default `studies/NAME`.
+
+    Raises:
+        RunDirectoryError: The directory holds something else, or can't be written.
+    """
+    import signac
+
+    path = study_directory(study, out)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        names = {entry.name for entry in path.iterdir()}
+        if names - {".lock", ".signac"} and not (path / ".signac").is_dir():
+            raise RunDirectoryError(f"{path}: not empty and no study; choose another --out")
+        with (path / ".lock").open("w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            project = signac.init_project(path)
+            if not project.document() and not len(project):
+                project.document.update(_identity(study))
+            project = _signac_project(study, path)
+            for job in study.jobs:
+                project.open_job(job.point).init()
+    except OSError as error:
+        raise RunDirectoryError(f"{path}: can't be written: {error}") from error
+    return path
+
+
+def _signac_project(study: Study, path: Path) -> Any:
+    """Return the signac project where it is that of the study."""
     import signac
 
     try:
@@ -45,64 +164,20 @@ def _identity(study: Study) -> dict[str, Any]:
     }
 
 
-def directory(study: Study, out: str | Path | None) -> Path:
-    """Return where a study lies, whether it exists or not."""
-    path = Path(out) if out is not None else Path("studies") / study.name
-    if path.exists() and not path.is_dir():
-        raise RunDirectoryError(f"{path}: is a file, not a study; choose another --out")
-    return path
-
-
-def prepare(study: Study, out: str | Path | None = None) -> Path:
-    """Make the project of a study and its jobs, one process at a time; return its directory.
-
-    Raises:
-        RunDirectoryError: the directory holds something else, or can't be written.
-    """
+def _document(folder: Path) -> Any:
+    """Return the signac document of a job."""
     import signac
 
-    path = directory(study, out)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        names = {entry.name for entry in path.iterdir()}
-        if names - {".lock", ".signac"} and not (path / ".signac").is_dir():
-            raise RunDirectoryError(f"{path}: not empty and no study; choose another --out")
-        with (path / ".lock").open("w") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            project = signac.init_project(path)
-            if not project.document() and not len(project):
-                project.document.update(_identity(study))
-            project = open_project(study, path)
-            for point in study.points():
-                project.open_job(point).init()
-    except OSError as error:
-        raise RunDirectoryError(f"{path}: can't be written: {error}") from error
-    return path
+    return signac.JSONDict(filename=str(folder / signac.job.Job.FN_DOCUMENT), write_concern=True)
 
 
-def units_of(study: Study, path: Path) -> list[list[str]]:
-    """Return the ids of the jobs that run together: those of a ladder, otherwise one by one."""
-    project = open_project(study, path)
-    return [[project.open_job(point).id for point in unit] for unit in study.units()]
-
-
-def document_of(job: Any) -> dict[str, Any]:
-    """Return what a job has learnt; nothing for one that was never begun."""
-    return dict(job.document()) if Path(job.path).is_dir() else {}
-
-
-def state_of(folder: Path, document: dict[str, Any]) -> str:
-    """Return `done`, `failed`, `running`, `interrupted` or `waiting`."""
-    if document.get("status") == "done":
-        return "done"
-    if not folder.is_dir():
-        return "waiting"
-    if (folder / ".lock").exists():
-        with (folder / ".lock").open() as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return "running"
-    return str(
-        document.get("status") or ("interrupted" if (folder / "run").exists() else "waiting")
-    )
+def _is_locked(folder: Path) -> bool:
+    """Return whether a process is at a job."""
+    if not (folder / ".lock").exists():
+        return False
+    with (folder / ".lock").open() as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False

@@ -1,14 +1,14 @@
 """Follows a job while it runs: tells its progress, and when it may end before its budget."""
 
-import os
-import signal
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from dipolar_md.analysis.chains import DEFAULT_CRITERION, find_neighbours, mean_length
+from dipolar_md.analysis.bonds import DEFAULT_CRITERION, find_neighbours
+from dipolar_md.analysis.chains import mean_length
 from dipolar_md.analysis.timeseries import equilibration, mean_estimate
-from dipolar_md.simulation.assembly import Progress, Run
+from dipolar_md.simulation.assembly import Progress
+from dipolar_md.simulation.session import Run
 from dipolar_md.study.study_file import Stopping
 
 CHECKS = 20
@@ -25,15 +25,13 @@ class Watch:
         self.part = self.seen = self.told = 0.0
         self.frames = 0
 
-    def __call__(self, now: Progress) -> None:
-        """Stop the run (`assemble` writes a checkpoint) where it is to stop or may end."""
+    def __call__(self, now: Progress) -> bool:
+        """Return whether the run is to stop, or may end; `assemble` then writes a checkpoint."""
         if self.told_to_stop(now.done_steps / now.total_steps):
-            os.kill(os.getpid(), signal.SIGTERM)
-            return
-        if self.stopping and not self.reached and self.time_to_look():
+            return True
+        if self.stopping and self.time_to_look():
             self.reached = self.enough(self.stopping.relative_error)
-            if self.reached:
-                os.kill(os.getpid(), signal.SIGTERM)
+        return self.reached
 
     def told_to_stop(self, part: float) -> bool:
         """Tell the part that is done; return whether the leader is gone or stops."""

@@ -1,5 +1,7 @@
 """The study file: a base recipe, the axes along which it is varied, replicas, a stopping rule.
 
+A study is resolved once, into its `jobs`; what comes after takes these.
+
 An axis is a recipe key, or a word for one: an environment (`relative_permittivity`,
 `concentration_mM`, `thickness_nm`) is the one that the recipe ends in, `solvent` is the
 permittivity of that medium, `cluster` is the first component. A state point is one value per axis
@@ -8,11 +10,11 @@ and a replica.
 
 import hashlib
 import json
-import math
+from collections.abc import Iterable
 from functools import cached_property
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -28,21 +30,24 @@ from dipolar_md.parameters import (
     read_toml,
     validate,
 )
+from dipolar_md.simulation.plan import Plan, make_plan
 from dipolar_md.simulation.recipe import Recipe, load_recipe
-from dipolar_md.study.ladder import SWEEP_STEPS, check_recipe
-from dipolar_md.units import MILLIMOLAR
-
-StatePoint = dict[str, float | int | str]
+from dipolar_md.study.jobs import Job, StatePoint, format_point
+from dipolar_md.study.ladder import SWEEP_STEPS, check_plan
 
 ENVIRONMENT = ("relative_permittivity", "concentration_mM", "thickness_nm")
-STEP_us = (75.0, 0.55, 0.038)
-"""Core time of a step: fixed, per cluster, per neighbour inside the cutoff; see `estimate`."""
-FRAME_BYTES = (500, 80)
-"""Disk per frame: fixed, per cluster."""
 
 
 class Axis(Parameters):
-    """A recipe key and its values: listed, or a range that a Latin hypercube samples."""
+    """A recipe key and its values: listed, or a range that a Latin hypercube samples.
+
+    Attributes:
+        values: Values of the axis, each different.
+        low: Lower end of a range.
+        high: Upper end of a range.
+        keys: Recipe keys that take the value, default the one that the axis is named after.
+        source: Why these values.
+    """
 
     values: list[Number | Text] | None = Field(default=None, min_length=1)
     low: Number | None = None
@@ -65,8 +70,11 @@ class Axis(Parameters):
 class Stopping(Parameters):
     """When a job may end before its budget, the recipe's own duration.
 
-    In the last stage, once the mean chain length is equilibrated and its relative standard error is
-    at most `relative_error`.
+    In the last stage, once the mean chain length is equilibrated and precise enough.
+
+    Attributes:
+        relative_error: Largest standard error of the mean chain length over the length itself.
+        source: Why this error.
     """
 
     relative_error: float = Field(gt=0, lt=1, strict=True)
@@ -74,7 +82,12 @@ class Stopping(Parameters):
 
 
 class Exchange(Parameters):
-    """How often the rungs of a ladder swap: after `sweep_ns`."""
+    """How often the rungs of a ladder swap.
+
+    Attributes:
+        sweep_ns: Time between two swaps.
+        source: Why this time.
+    """
 
     sweep_ns: Positive
     source: Text
@@ -83,10 +96,22 @@ class Exchange(Parameters):
 class Study(Parameters):
     """A study file; see `params/studies/dipole-strength.toml`.
 
-    `settings` are recipe keys that hold at every state point, each with an entry in `sources`.
-    `samples` belongs to `sampling = "latin-hypercube"`; `"list"` takes the values of all axes in
-    step, `"grid"` all of their combinations. `"exchange"` is a grid whose dipoles swap
-    configurations (`exchange.py`): those of the same other values and replica are one ladder.
+    Attributes:
+        name: Name of the study and of its directory.
+        title: Title for people.
+        recipe: Base recipe, a shipped name or a file.
+        sampling: `grid` for all combinations of the axes' values, `list` for their values in step,
+            `latin-hypercube` for random points in their ranges, `exchange` for a grid whose dipoles
+            swap configurations (`ladder.py`): those of the same other values and replica are one
+            ladder.
+        samples: Number of state points of a Latin hypercube.
+        replicas: Number of runs per state point.
+        seed: Seed from which, with the state point, the seed of every job follows.
+        settings: Values of recipe keys that hold at every state point.
+        sources: Source of each setting.
+        axes: Axes by name.
+        stopping: Rule by which a job may end before its budget.
+        exchange: Swaps of a ladder, where they aren't the default.
     """
 
     name: Text
@@ -110,14 +135,7 @@ class Study(Parameters):
                 "key 'samples' belongs to sampling = 'latin-hypercube', and only there"
             )
         for name, axis in self.axes.items():
-            if "." in name or name in ("replica", "seed"):
-                raise ValueError(
-                    f"axes: '{name}' can't be the name of an axis; name it otherwise and give its "
-                    "recipe keys in keys = […]"
-                )
-            if hypercube != (axis.values is None):
-                wanted = "low and high" if hypercube else "values"
-                raise ValueError(f"axes.{name}: sampling = '{self.sampling}' needs {wanted}")
+            self._check_axis(name, axis)
         if self.sampling == "exchange":
             self._can_exchange()
         elif self.exchange is not None:
@@ -125,10 +143,20 @@ class Study(Parameters):
         lengths = {name: len(axis.values or ()) for name, axis in self.axes.items()}
         if self.sampling == "list" and len(set(lengths.values())) > 1:
             raise ValueError(f"sampling = 'list' needs as many values of each axis ({lengths})")
-        if set(self.settings) != set(self.sources):
-            odd = sorted(set(self.settings) ^ set(self.sources))
+        if odd := sorted(set(self.settings) ^ set(self.sources)):
             raise ValueError(f"settings and sources must have the same keys (only in one: {odd})")
         return self
+
+    def _check_axis(self, name: str, axis: Axis) -> None:
+        if "." in name or name in ("replica", "seed"):
+            raise ValueError(
+                f"axes: '{name}' can't be the name of an axis; name it otherwise and give its "
+                "recipe keys in keys = […]"
+            )
+        hypercube = self.sampling == "latin-hypercube"
+        if hypercube != (axis.values is None):
+            wanted = "low and high" if hypercube else "values"
+            raise ValueError(f"axes.{name}: sampling = '{self.sampling}' needs {wanted}")
 
     def _can_exchange(self) -> None:
         dipole = self.axes.get("dipole_D")
@@ -147,32 +175,45 @@ class Study(Parameters):
 
     def points(self) -> list[StatePoint]:
         """Return all state points, replicas of one after another."""
-        names = list(self.axes)
-        rows: list[tuple[Any, ...]]
-        if self.sampling == "latin-hypercube":
-            from scipy.stats import qmc
-
-            low = [float(axis.low or 0.0) for axis in self.axes.values()]
-            high = [float(axis.high or 0.0) for axis in self.axes.values()]
-            unit = qmc.LatinHypercube(len(names), seed=self.seed).random(self.samples or 1)
-            rows = [tuple(float(f"{x:.6g}") for x in row) for row in qmc.scale(unit, low, high)]
-        else:
-            values = [list(axis.values or ()) for axis in self.axes.values()]
-            rows = list(zip(*values, strict=True) if self.sampling == "list" else product(*values))
+        hypercube = self.sampling == "latin-hypercube"
         return [
-            dict(zip(names, row, strict=True)) | {"replica": replica}
-            for row in rows
+            dict(zip(self.axes, values, strict=True)) | {"replica": replica}
+            for values in (self._hypercube() if hypercube else self._combinations())
             for replica in range(self.replicas)
         ]
 
-    def units(self) -> list[list[StatePoint]]:
-        """Return the state points that run together: ladders, or each alone."""
+    def _combinations(self) -> Iterable[tuple[float | str, ...]]:
+        values = [axis.values or [] for axis in self.axes.values()]
+        return zip(*values, strict=True) if self.sampling == "list" else product(*values)
+
+    def _hypercube(self) -> Iterable[tuple[float, ...]]:
+        from scipy.stats import qmc
+
+        low, high = zip(*((axis.low, axis.high) for axis in self.axes.values()), strict=True)
+        cube = qmc.LatinHypercube(len(low), seed=self.seed).random(self.samples or 1)
+        return (tuple(float(f"{x:.6g}") for x in row) for row in qmc.scale(cube, low, high))
+
+    @cached_property
+    def jobs(self) -> tuple[Job, ...]:
+        """All state points with their plans, replicas of one after another.
+
+        Raises:
+            InputError: A value that the recipe doesn't allow; the state point is named.
+        """
+        return tuple(Job(point, self._plan(point)) for point in self.points())
+
+    def job_groups(self) -> list[list[Job]]:
+        """Return the jobs that run together: those of a ladder, lowest dipole first, or each alone.
+
+        Raises:
+            InputError: A value that the recipe doesn't allow; the state point is named.
+        """
         if self.sampling != "exchange":
-            return [[point] for point in self.points()]
-        ladders: dict[str, list[StatePoint]] = {}
-        for point in sorted(self.points(), key=lambda p: float(p["dipole_D"])):
-            others = {key: value for key, value in point.items() if key != "dipole_D"}
-            ladders.setdefault(json.dumps(others, sort_keys=True), []).append(point)
+            return [[job] for job in self.jobs]
+        ladders: dict[str, list[Job]] = {}
+        for job in sorted(self.jobs, key=lambda job: float(job.point["dipole_D"])):
+            others = {key: value for key, value in job.point.items() if key != "dipole_D"}
+            ladders.setdefault(json.dumps(others, sort_keys=True), []).append(job)
         return list(ladders.values())
 
     def sweep_steps(self, time_step_ps: float) -> int:
@@ -182,19 +223,15 @@ class Study(Parameters):
         return max(1, round(self.exchange.sweep_ns * 1000 / time_step_ps))
 
     def ladder_identity(self) -> dict[str, Any]:
-        """Return what may not change in a study that exchanges: its dipoles and its sweep."""
+        """Return dipoles and sweep of a ladder, which may not change; nothing of other studies."""
         if self.sampling != "exchange":
             return {}
         dipoles = sorted(float(value) for value in self.axes["dipole_D"].values or ())
         sweep_ns = self.exchange.sweep_ns if self.exchange else None
         return {"ladder of dipoles": dipoles, "sweep of the ladder": sweep_ns}
 
-    def recipe_of(self, point: StatePoint) -> Recipe:
-        """Return the recipe of a state point; its seed follows from the point alone.
-
-        Raises:
-            InputError: a value that the recipe doesn't allow; the state point is named.
-        """
+    def _plan(self, point: StatePoint) -> Plan:
+        """Return the plan of a state point; its seed follows from the point alone."""
         overrides: dict[str, Any] = {}
         for name, axis in self.axes.items():
             value = point[name]
@@ -205,12 +242,12 @@ class Study(Parameters):
         text = json.dumps([self.seed, point], sort_keys=True)
         overrides["seed"] = int(hashlib.sha256(text.encode()).hexdigest()[:7], 16)
         try:
-            recipe = load_recipe(self.base, overrides)
+            plan = make_plan(self.base, overrides)
             if self.sampling == "exchange":
-                check_recipe(recipe)
-            return recipe
+                check_plan(plan)
+            return plan
         except InputError as error:
-            raise InputError(f"study '{self.name}' at {said(point)}: {error}") from error
+            raise InputError(f"study '{self.name}' at {format_point(point)}: {error}") from error
 
     def _key(self, axis: str) -> str:
         """Return the recipe key behind the name of an axis."""
@@ -223,50 +260,18 @@ class Study(Parameters):
         return f"stages.{(stated or [self.base.stages[0].name])[-1]}.{key}"
 
 
-class Estimate(NamedTuple):
-    """What state points will cost at most.
+def load_study(name: str | Path | Study) -> Study:
+    """Return a study with its jobs resolved: one bad key or value is found before anything starts.
 
-    Attributes:
-        jobs: how many.
-        core_hours: on one core, within a factor of two.
-        disk_MB: of trajectories and checkpoints.
-    """
-
-    jobs: int
-    core_hours: float
-    disk_MB: float
-
-
-def estimate(study: Study, points: list[StatePoint]) -> Estimate:
-    """Return count, core time and disk of some state points, run to their budget.
-
-    The time of a step grows with the clusters and with the neighbours inside the cutoff; its three
-    numbers (`STEP_us`) are a fit to LAMMPS on one core, 125 to 800 clusters, 5 to 50 mM.
-    """
-    seconds = size = 0.0
-    for point in points:
-        recipe = study.recipe_of(point)
-        n, cutoff = recipe.n_clusters, recipe.cutoff_nm or 10.0
-        fixed, each, near = STEP_us
-        frames = 1.0
-        for stage in recipe.plan():
-            density = MILLIMOLAR * math.sqrt(
-                stage.start.concentration_mM * stage.end.concentration_mM
-            )
-            neighbours = min(n, density * 4 / 3 * math.pi * cutoff**3)
-            seconds += stage.steps * (fixed + n * (each + near * neighbours)) * 1e-6
-            frames += stage.steps * recipe.time_step_ps / 1000 / recipe.frame_interval_ns
-        size += (frames + 1) * (FRAME_BYTES[0] + FRAME_BYTES[1] * n)
-    return Estimate(len(points), seconds / 3600, size / 1e6)
-
-
-def load_study(name: str | Path) -> Study:
-    """Return a study by shipped name (`dipole-strength`) or file.
+    Args:
+        name: Shipped name (`dipole-strength`), file, or a study, which is returned as it is.
 
     Raises:
-        InputError: unknown name or key, a value out of range, or a recipe that doesn't allow it;
+        InputError: An unknown name or key, a value out of range, or a recipe that doesn't allow it;
             file and key are named.
     """
+    if isinstance(name, Study):
+        return name
     path = parameter_file("studies", name)
     data = read_toml(path)
     recipe = data.get("recipe")
@@ -274,21 +279,10 @@ def load_study(name: str | Path) -> Study:
         data["recipe"] = str((path.parent / recipe).resolve())
     study = validate(Study, data, path)
     try:
-        for axis in study.axes:  # one bad key or value is found before anything starts
-            seen = {point[axis]: point for point in study.points()}
-            for point in seen.values():
-                study.recipe_of(point)
+        _ = study.jobs
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     return study
-
-
-def said(point: StatePoint) -> str:
-    """Return a state point in words."""
-    return ", ".join(
-        f"{key} {value:g}" if isinstance(value, int | float) else f"{key} {value}"
-        for key, value in point.items()
-    )
 
 
 def _as_recipe(key: str, value: float | str) -> float | int | str:

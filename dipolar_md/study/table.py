@@ -1,6 +1,5 @@
 """What came of a study: one tidy table, means over replicas, threshold dipoles."""
 
-import csv
 import io
 import math
 from collections import defaultdict
@@ -11,76 +10,111 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from dipolar_md.analysis.chains import DEFAULT_CRITERION
-from dipolar_md.analysis.nanowires import nanowire_statistics
+from dipolar_md.analysis.bonds import CRITERIA, DEFAULT_CRITERION
+from dipolar_md.analysis.nanowires import NanowireStatistics, nanowire_statistics
 from dipolar_md.analysis.timeseries import Estimate
 from dipolar_md.chemistry.cluster import load_cluster
 from dipolar_md.errors import InputError
 from dipolar_md.model.body import Body, coarse_grain
 from dipolar_md.model.expectation import contact_coupling, expected_mean_length
-from dipolar_md.simulation.assembly import Run
+from dipolar_md.simulation.session import Run
+from dipolar_md.study.jobs import Job, StatePoint
 from dipolar_md.study.ladder import LEAST_ACCEPTANCE
 from dipolar_md.study.project import open_project
 from dipolar_md.study.study_file import Stopping, Study
-from dipolar_md.units import DEBYE
+from dipolar_md.units import DEBYE, REFERENCE_TEMPERATURE_K
 
 Row = dict[str, Any]
+"""What a finished job tells: numbers and words by column."""
 
 THRESHOLD_LENGTH = 2.0
 """Mean chain length at which chains are said to form, as `describe` takes it."""
 THRESHOLD_CRITERIA = (DEFAULT_CRITERION, "energy_0.7", "distance_1.3_attractive")
 """Bond criteria by which thresholds are given: the default, a stricter and a looser one."""
-SEED_SYSTEMS = {"r-au-cu": "R-Au-Cu", "r-1": "R-1", "au3cd": "Au3Cd"}
+PUBLISHED = {"r-au-cu": "R-Au-Cu", "r-1": "R-1", "au3cd": "Au3Cd"}
+"""Files and names of the published clusters that are set beside a study."""
 
 
-def study_rows(study: Study, path: Path) -> list[Row]:
-    """Return one flat row per finished job of a study, axes first, in order of the axes.
+class JobResult(NamedTuple):
+    """A finished job and what it tells.
+
+    Attributes:
+        job: The job.
+        row: Its row: the axes first, their values as the study file states them.
+    """
+
+    job: Job
+    row: Row
+
+
+class StudyResults(NamedTuple):
+    """The finished jobs of a study.
+
+    Attributes:
+        results: Finished jobs, sorted by the values of the axes.
+        left_out: Number of finished jobs of values that the study file no longer has.
+    """
+
+    results: list[JobResult]
+    left_out: int
+
+    @property
+    def rows(self) -> list[Row]:
+        """One flat row per job."""
+        return [result.row for result in self.results]
+
+
+def read_results(study: Study, path: Path) -> StudyResults:
+    """Return what the finished jobs of a study tell, of the values that the study file has.
 
     Raises:
-        RunDirectoryError: no study there, or another one.
-        InputError: no job is finished yet.
+        RunDirectoryError: No study there, or another one.
+        InputError: No job is finished yet.
     """
-    rows = []
-    for job in open_project(study, path):
-        document = dict(job.document())
-        if document.get("status") == "done":
-            rows.append({**job.cached_statepoint, **document["row"], "job": job.id})
-    if not rows:
+    project = open_project(study, path)
+    results = []
+    for id, job in project.jobs.items():
+        state, document = project.folder(id).read()
+        if state == "done":
+            results.append(JobResult(job, {**job.point, **document["row"], **job.point, "job": id}))
+    if not results:
         raise InputError(
             f"{path}: no job is finished yet; run it with: dipolar-md study run {study.name}"
         )
-    axes = [*study.axes, "replica"]
-    return sorted(rows, key=lambda row: [(str(type(row[a])), row[a]) for a in axes])
+    left_out = sum(folder.document().get("status") == "done" for folder in project.others)
+    return StudyResults(sorted(results, key=_place), left_out)
 
 
-def to_csv(rows: list[Row]) -> bytes:
-    """Return the rows as CSV, one column for every key of any row; None is empty."""
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
-    return text.getvalue().encode()
+def describe_left_out(number: int) -> str:
+    """Return in words how many finished jobs are left out, and why."""
+    jobs = "1 finished job" if number == 1 else f"{number} finished jobs"
+    verb = "is" if number == 1 else "are"
+    return f"{jobs} of values that the study file no longer has {verb} left out."
+
+
+def _place(result: JobResult) -> list[tuple[str, float | str]]:
+    """Return what jobs are sorted by: the axes in their order, then the replica."""
+    return [(str(type(value)), value) for value in result.job.point.values()]
 
 
 def to_parquet(rows: list[Row]) -> bytes | None:
-    """Return the rows as Parquet, columns as in `to_csv` with their types; None without pyarrow."""
+    """Return the rows as Parquet, a typed column for every key of any row; None without pyarrow."""
     try:
         import pyarrow
         from pyarrow import parquet
     except ImportError:
         return None
-    columns: dict[str, Any] = {}
-    for name in dict.fromkeys(key for row in rows for key in row):
+
+    def column(name: str) -> Any:
         values = [row.get(name) for row in rows]
         if any(isinstance(value, str) for value in values):
             values = [None if value is None else str(value) for value in values]
-        column = pyarrow.array(values)
-        unknown = pyarrow.types.is_null(column.type)
-        columns[name] = column.cast(pyarrow.float64()) if unknown else column
+        array = pyarrow.array(values)
+        return array.cast(pyarrow.float64()) if pyarrow.types.is_null(array.type) else array
+
+    names = dict.fromkeys(key for row in rows for key in row)
     file = io.BytesIO()
-    parquet.write_table(pyarrow.table(columns), file)
+    parquet.write_table(pyarrow.table({name: column(name) for name in names}), file)
     return file.getvalue()
 
 
@@ -88,14 +122,16 @@ class StatePointMean(NamedTuple):
     """The replicas of one state point together.
 
     Attributes:
-        row: of its first replica, for what all of them share.
-        replicas: how many.
-        lengths: mean chain length by bond criterion.
-        settled: whether every replica is equilibrated.
-        fractions: of chains by number, by the longest of each bin, see
+        job: Job of the first replica; all share the values of the axes and the bodies.
+        row: Row of the first replica, for what all of them share.
+        replicas: Number of replicas.
+        lengths: Mean chain length by bond criterion (`energy_0.5`).
+        settled: Whether every replica is equilibrated.
+        fractions: Fraction of chains by number, by the longest of each bin, see
             `NanowireStatistics.length_fractions`; empty where jobs of an earlier version lack it.
     """
 
+    job: Job
     row: Row
     replicas: int
     lengths: dict[str, Estimate]
@@ -103,76 +139,88 @@ class StatePointMean(NamedTuple):
     fractions: dict[int, Estimate]
 
     @property
+    def point(self) -> StatePoint:
+        """Value of each axis."""
+        return self.job.values
+
+    @property
+    def dipole_D(self) -> float:
+        """Dipole in debye."""
+        return float(self.row["dipole_D"])
+
+    @property
     def length(self) -> Estimate:
         """Mean chain length by the default criterion."""
-        return self.lengths[column_name(DEFAULT_CRITERION)]
+        return self.lengths[DEFAULT_CRITERION]
 
 
-def over_replicas(rows: list[Row], axes: list[str]) -> list[StatePointMean]:
+def average_replicas(results: list[JobResult]) -> list[StatePointMean]:
     """Return the mean over the replicas of each state point.
 
     The error is the larger of what the replicas' own errors make and of what they scatter.
     """
-    groups: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
-    for row in rows:
-        groups[tuple(row[axis] for axis in axes)].append(row)
-    prefix = "mean_chain_length_"
-    names = [key.removeprefix(prefix) for key in rows[0] if key.startswith(prefix)]
-    names = [name for name in names if not name.endswith("err")]
-    return [
-        StatePointMean(
-            group[0],
-            len(group),
-            {
-                name: replica_mean(
-                    [row[prefix + name] for row in group],
-                    [row.get(f"{prefix}{name}_err") for row in group],
-                )
-                for name in names
-            },
-            all(row["equilibrated"] for row in group),
-            _fractions(group),
-        )
-        for group in groups.values()
-    ]
+    points: dict[tuple[float | str, ...], list[JobResult]] = defaultdict(list)
+    for result in results:
+        points[tuple(result.job.values.values())].append(result)
+    return [_state_point_mean(members) for members in points.values()]
 
 
-def _fractions(group: list[Row]) -> dict[int, Estimate]:
+def _state_point_mean(members: list[JobResult]) -> StatePointMean:
+    first, rows = members[0], [member.row for member in members]
+    return StatePointMean(
+        first.job,
+        first.row,
+        len(rows),
+        {
+            criterion: combine(
+                [row[column] for row in rows], [row.get(f"{column}_err") for row in rows]
+            )
+            for criterion, column in LENGTH_COLUMNS.items()
+            if column in first.row
+        },
+        all(row["equilibrated"] for row in rows),
+        _fractions(rows),
+    )
+
+
+def _fractions(rows: list[Row]) -> dict[int, Estimate]:
     """Return the fractions of chains over replicas; lengths that one never saw count as 0 there."""
     prefix = "chain_fraction_to_"
-    keys = {key for row in group for key in row if key.startswith(prefix)}
-    found = sorted(int(key.removeprefix(prefix)) for key in keys if not key.endswith("_err"))
+    names = {key.removeprefix(prefix) for row in rows for key in row if key.startswith(prefix)}
     return {
-        n: replica_mean(
-            [row.get(f"{prefix}{n}", 0.0) for row in group],
-            [row.get(f"{prefix}{n}_err", 0.0) for row in group],
+        longest: combine(
+            [row.get(f"{prefix}{longest}", 0.0) for row in rows],
+            [row.get(f"{prefix}{longest}_err", 0.0) for row in rows],
         )
-        for n in found
+        for longest in sorted(int(name) for name in names if name.isdigit())
     }
 
 
-def replica_mean(values: list[float], errors: list[float | None]) -> Estimate:
+def combine(values: list[float], errors: list[float | None]) -> Estimate:
     """Return the mean of replicas; its error is the larger of what they say and scatter."""
     known = [error for error in errors if error is not None]
-    made = math.sqrt(sum(e * e for e in known)) / len(values) if len(known) == len(values) else None
+    stated = None
+    if len(known) == len(values):
+        stated = math.sqrt(sum(e * e for e in known)) / len(values)
     if len(values) == 1:
-        return Estimate(values[0], made)
+        return Estimate(values[0], stated)
     scatter = float(np.std(values, ddof=1)) / math.sqrt(len(values))
-    return Estimate(float(np.mean(values)), max(made or 0.0, scatter))
+    return Estimate(float(np.mean(values)), max(stated or 0.0, scatter))
 
 
 class Threshold(NamedTuple):
     """The dipole at which the mean chain length reaches `THRESHOLD_LENGTH`.
 
     Attributes:
-        criterion: of the bonds.
-        series: the other axes' values.
-        dipole_D: and its standard error; None where the study doesn't bracket it.
-        low_D, high_D: the dipoles of the study on either side of it.
+        criterion: Bond criterion.
+        series: Values of the other axes.
+        dipole_D: Threshold and its standard error; None where the study doesn't bracket it.
+        low_D: Highest dipole of the study below it; None where chains form at all of them.
+        high_D: Lowest dipole of the study above it; None where chains form at none of them.
     """
 
     criterion: str
-    series: dict[str, Any]
+    series: StatePoint
     dipole_D: Estimate | None
     low_D: float | None
     high_D: float | None
@@ -191,23 +239,24 @@ def threshold_dipole(
         dipole_D: (n,) increasing, in debye.
         length: (n,) mean chain lengths.
         error: (n,) their standard errors.
-        draws: samples for the error.
-        seed: of the samples.
+        draws: Number of samples for the error.
+        seed: Seed of the samples.
+
+    Returns:
+        Threshold, the dipole below and the dipole above, as in `Threshold`.
     """
     x, y, s = (np.asarray(values, dtype=np.float64) for values in (dipole_D, length, error))
     above = np.flatnonzero(y >= THRESHOLD_LENGTH)
-    if not len(above) or above[0] == 0:
-        return (
-            None,
-            (float(x[-1]) if not len(above) else None),
-            (float(x[0]) if len(above) else None),
-        )
+    if not len(above):
+        return None, float(x[-1]), None
     k = int(above[0])
+    if k == 0:
+        return None, None, float(x[0])
     rng = np.random.default_rng(seed)
     pair = np.maximum(rng.normal(y[k - 1 : k + 1], s[k - 1 : k + 1], (draws, 2)) - 1, 1e-6)
-    found = [_crossing(x[k - 1], x[k], a, b) for a, b in np.log(pair)]
+    samples = [_crossing(x[k - 1], x[k], a, b) for a, b in np.log(pair)]
     value = _crossing(x[k - 1], x[k], *np.log(np.maximum(y[k - 1 : k + 1] - 1, 1e-6)))
-    return Estimate(value, float(np.std(found))), float(x[k - 1]), float(x[k])
+    return Estimate(value, float(np.std(samples))), float(x[k - 1]), float(x[k])
 
 
 def _crossing(low: float, high: float, a: float, b: float) -> float:
@@ -218,52 +267,56 @@ def _crossing(low: float, high: float, a: float, b: float) -> float:
     return float(np.clip(low + (high - low) * (goal - a) / (b - a), low, high))
 
 
-def thresholds(means: list[StatePointMean], axes: list[str]) -> list[Threshold]:
+def find_thresholds(means: list[StatePointMean]) -> list[Threshold]:
     """Return the threshold dipole along every series of state points, by three bond criteria.
 
     Empty where the dipole is no axis with two values or more.
     """
-    found = []
-    for series, members in dipole_series(means, axes):
-        x = [mean.row["dipole_D"] for mean in members]
-        for criterion in THRESHOLD_CRITERIA if len(x) > 1 else ():
-            lengths = [mean.lengths[column_name(criterion)] for mean in members]
-            errors = [estimate.error or 0.0 for estimate in lengths]
-            found.append(
-                Threshold(
-                    criterion, series, *threshold_dipole(x, [one.value for one in lengths], errors)
-                )
+    thresholds = []
+    for series, members in dipole_series(means):
+        if len(members) < 2:
+            continue
+        for criterion in THRESHOLD_CRITERIA:
+            lengths = [mean.lengths[criterion] for mean in members]
+            crossing = threshold_dipole(
+                [mean.dipole_D for mean in members],
+                [length.value for length in lengths],
+                [length.error or 0.0 for length in lengths],
             )
-    return found
+            thresholds.append(Threshold(criterion, series, *crossing))
+    return thresholds
 
 
-def dipole_series(
-    means: list[StatePointMean], axes: list[str]
-) -> list[tuple[dict[str, Any], list[StatePointMean]]]:
+def dipole_series(means: list[StatePointMean]) -> list[tuple[StatePoint, list[StatePointMean]]]:
     """Return state points that differ in the dipole alone, by the values of the other axes."""
-    if "dipole_D" not in axes:
-        return []
-    groups: dict[tuple[Any, ...], list[StatePointMean]] = defaultdict(list)
-    others = [axis for axis in axes if axis != "dipole_D"]
+    groups: dict[tuple[float | str, ...], list[StatePointMean]] = defaultdict(list)
     for mean in means:
-        groups[tuple(mean.row[axis] for axis in others)].append(mean)
+        if "dipole_D" in mean.point:
+            groups[tuple(_others(mean.job).values())].append(mean)
     return [
-        (dict(zip(others, key, strict=True)), sorted(group, key=lambda m: m.row["dipole_D"]))
-        for key, group in groups.items()
+        (_others(members[0].job), sorted(members, key=lambda mean: mean.dipole_D))
+        for members in groups.values()
     ]
+
+
+def _others(job: Job) -> StatePoint:
+    """Return the values of all axes but the dipole."""
+    return {key: value for key, value in job.values.items() if key != "dipole_D"}
 
 
 class ExchangePair(NamedTuple):
     """Two neighbouring dipoles of a ladder.
 
     Attributes:
-        series: the other axes' values.
-        low_D, high_D: the dipoles.
-        acceptance: accepted part of the swaps tried, mean over replicas; None before the first.
-        round_trips: of the whole ladder, lowest dipole to highest and back, all replicas together.
+        series: Values of the other axes.
+        low_D: Lower dipole.
+        high_D: Higher dipole.
+        acceptance: Accepted part of the swaps tried, mean over replicas; None before the first.
+        round_trips: Round trips of the whole ladder, lowest dipole to highest and back, all
+            replicas together.
     """
 
-    series: dict[str, Any]
+    series: StatePoint
     low_D: float
     high_D: float
     acceptance: float | None
@@ -275,34 +328,38 @@ class ExchangePair(NamedTuple):
         return self.acceptance is not None and self.acceptance < LEAST_ACCEPTANCE
 
 
-def exchange_pairs(rows: list[Row], axes: list[str]) -> list[ExchangePair]:
+def exchange_pairs(results: list[JobResult]) -> list[ExchangePair]:
     """Return what swapped along every series of a study that exchanges; empty for any other."""
-    ladders: dict[tuple[Any, ...], dict[float, list[Row]]] = defaultdict(lambda: defaultdict(list))
-    others = [axis for axis in axes if axis != "dipole_D"]
-    for row in rows:
-        if "exchange_round_trips" in row:
-            ladders[tuple(row[axis] for axis in others)][row["dipole_D"]].append(row)
-    found = []
-    for key, rungs in ladders.items():
-        dipoles = sorted(rungs)
-        for low, high in pairwise(dipoles):
-            ratios = [row["exchange_acceptance"] for row in rungs[low]]
-            known = [ratio for ratio in ratios if ratio is not None]
-            trips = sum(row["exchange_round_trips"] for row in rungs[low])
-            mean = float(np.mean(known)) if known else None
-            series = dict(zip(others, key, strict=True))
-            found.append(ExchangePair(series, low, high, mean, trips))
-    return found
+    ladders: dict[tuple[float | str, ...], list[JobResult]] = defaultdict(list)
+    for result in results:
+        if "exchange_round_trips" in result.row:
+            ladders[tuple(_others(result.job).values())].append(result)
+    return [pair for members in ladders.values() for pair in _pairs(members)]
+
+
+def _pairs(members: list[JobResult]) -> list[ExchangePair]:
+    """Return the neighbouring dipoles of one ladder and its replicas."""
+    rungs: dict[float, list[Row]] = defaultdict(list)
+    for member in members:
+        rungs[member.row["dipole_D"]].append(member.row)
+    pairs = []
+    for low, high in pairwise(sorted(rungs)):
+        ratios = [row["exchange_acceptance"] for row in rungs[low]]
+        known = [ratio for ratio in ratios if ratio is not None]
+        trips = sum(row["exchange_round_trips"] for row in rungs[low])
+        mean = float(np.mean(known)) if known else None
+        pairs.append(ExchangePair(_others(members[0].job), low, high, mean, trips))
+    return pairs
 
 
 class SeedSystem(NamedTuple):
     """A published cluster on the map of another body.
 
     Attributes:
-        name: its name.
-        dipole_D: its own.
-        equivalent_D: the dipole that gives the other body the same λ at contact; the two differ
-            because the sizes do.
+        name: Name of the cluster.
+        dipole_D: Its own dipole.
+        equivalent_D: Dipole that gives the other body the same λ at contact; the two differ because
+            the sizes do.
     """
 
     name: str
@@ -312,33 +369,27 @@ class SeedSystem(NamedTuple):
 
 def seed_systems(body: Body) -> list[SeedSystem]:
     """Return where the published clusters stand on the dipole axis of a body."""
-    own = contact_coupling(body, 1.0, 298.15)
-    found = []
-    for file, name in SEED_SYSTEMS.items():
+    own = contact_coupling(body, 1.0, REFERENCE_TEMPERATURE_K)
+    own_D = body.dipole_magnitude_e_nm / DEBYE
+    systems = []
+    for file, name in PUBLISHED.items():
         other = coarse_grain(load_cluster(file))
-        ratio = math.sqrt(contact_coupling(other, 1.0, 298.15) / own)
-        own_D, other_D = (b.dipole_magnitude_e_nm / DEBYE for b in (body, other))
-        found.append(SeedSystem(name, other_D, own_D * ratio))
-    return found
+        ratio = math.sqrt(contact_coupling(other, 1.0, REFERENCE_TEMPERATURE_K) / own)
+        systems.append(SeedSystem(name, other.dipole_magnitude_e_nm / DEBYE, own_D * ratio))
+    return systems
 
 
-def row_of(run: Run, stopping: Stopping | None, reached: bool) -> dict[str, Any]:
-    """Return what a finished run says; `reached` where the stopping rule ended it."""
-    recipe, statistics = run.recipe, nanowire_statistics(run.trajectory)
-    summary, counts = statistics.summary(), recipe.bodies()
-    body = max(counts, key=lambda one: counts[one])
-    expected = expected_mean_length(
-        body,
-        statistics.relative_permittivity,
-        statistics.temperature_K,
-        statistics.concentration_mM,
-    )
-    value, error = statistics.mean_chain_length
-    ended = "complete"
-    if stopping:
-        precise = error is not None and error <= stopping.relative_error * value
-        good = precise and statistics.equilibration.equilibrated
-        ended = "target" if reached or good else "budget"
+def make_row(job: Job, run: Run, stopping: Stopping | None, reached: bool) -> Row:
+    """Return what a finished run tells.
+
+    Args:
+        job: The job that was run.
+        run: Its run directory.
+        stopping: Stopping rule of the study.
+        reached: Whether that rule ended the run.
+    """
+    statistics = nanowire_statistics(run.trajectory)
+    summary, body = statistics.summary(), job.body
     by_criterion = summary["mean_chain_length_by_criterion"]
     return {
         "cluster": statistics.cluster,
@@ -354,18 +405,44 @@ def row_of(run: Run, stopping: Stopping | None, reached: bool) -> dict[str, Any]
             for longest, share in statistics.length_fractions().items()
             for suffix, number in zip(("", "_err"), share, strict=True)
         },
-        "expected_mean_chain_length": expected if math.isfinite(expected) else None,
+        "expected_mean_chain_length": _expected(job, statistics),
         "independent_samples": statistics.independent_samples["mean_chain_length"],
         "equilibrated": statistics.equilibration.equilibrated,
-        "ended": ended,
+        "ended": _ending(statistics, stopping, reached),
         "steps": run.manifest["sessions"][-1]["last_step"],
-        "seed": recipe.seed,
+        "seed": job.plan.recipe.seed,
     }
+
+
+def _expected(job: Job, statistics: NanowireStatistics) -> float | None:
+    """Return the mean length that theory expects; None where it has no number, or of mixtures."""
+    if job.only_body is None:
+        return None
+    length = expected_mean_length(
+        job.only_body,
+        statistics.relative_permittivity,
+        statistics.temperature_K,
+        statistics.concentration_mM,
+    )
+    return length if math.isfinite(length) else None
+
+
+def _ending(statistics: NanowireStatistics, stopping: Stopping | None, reached: bool) -> str:
+    """Return `complete`, or at which of `target` and `budget` a job with a stopping rule ended."""
+    if not stopping:
+        return "complete"
+    value, error = statistics.mean_chain_length
+    precise = error is not None and error <= stopping.relative_error * value
+    return "target" if reached or (precise and statistics.equilibration.equilibrated) else "budget"
 
 
 def column_name(criterion: str) -> str:
     """Return a bond criterion as part of a column's name; signac's keys hold no dots."""
     return criterion.replace(".", "_")
+
+
+LENGTH_COLUMNS = {name: f"mean_chain_length_{column_name(name)}" for name in CRITERIA}
+"""Column of the mean chain length by bond criterion."""
 
 
 def _flat(name: str, table: dict[str, Any]) -> dict[str, Any]:

@@ -11,30 +11,34 @@ import signal
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from dipolar_md.engines.protocol import DeviceName
 from dipolar_md.errors import DipolarMDError, InputError, RunDirectoryError
-from dipolar_md.simulation.assembly import Run, assemble, locked
-from dipolar_md.simulation.recipe import Recipe
-from dipolar_md.study.devices import divide, environment_of
+from dipolar_md.simulation.assembly import assemble
+from dipolar_md.simulation.session import Run, locked
+from dipolar_md.study.devices import assign_devices, environment_of
+from dipolar_md.study.jobs import Job
 from dipolar_md.study.ladder import run_ladder
 from dipolar_md.study.project import (
-    directory,
-    document_of,
+    JobFolder,
+    JobState,
+    StudyProject,
     open_project,
     prepare,
-    state_of,
-    units_of,
+    study_directory,
 )
 from dipolar_md.study.stopping import Watch
-from dipolar_md.study.study_file import StatePoint, Study, load_study
-from dipolar_md.study.table import row_of
+from dipolar_md.study.study_file import Study, load_study
+from dipolar_md.study.table import Row, make_row
 
+Group = list[tuple[JobFolder, Job]]
+"""Jobs that run together, those of a ladder or one alone, with their folders."""
 MOST_DEATHS = 5
 """Times that a job may lose its worker in one session before it is left for the next."""
 
@@ -43,33 +47,34 @@ class StudyStatus(NamedTuple):
     """Where a study is.
 
     Attributes:
-        name, path: of the study and its signac project.
-        states: `done`, `failed`, `running`, `interrupted` or `waiting` by job id.
-        errors: what went wrong, in words, by job id of the failed.
-        budget: finished jobs that ended at their budget short of the error asked for.
-        unsettled: finished jobs whose mean chain length isn't equilibrated.
-        others: jobs in the project that the study file doesn't ask for (any more).
-        points: state points by job id.
+        name: Name of the study.
+        path: Directory of its signac project.
+        states: State of each job by id: `done`, `failed`, `running`, `interrupted` or `waiting`.
+        errors: What went wrong, in words, by id of the jobs that failed.
+        budget: Number of finished jobs that ended at their budget, short of the error asked for.
+        unsettled: Number of finished jobs whose mean chain length isn't equilibrated.
+        others: Number of jobs in the project that the study file doesn't ask for (any more).
+        jobs: Jobs by id.
     """
 
     name: str
     path: Path
-    states: dict[str, str]
+    states: dict[str, JobState]
     errors: dict[str, str]
     budget: int
     unsettled: int
     others: int
-    points: dict[str, StatePoint]
+    jobs: dict[str, Job]
 
     @property
     def counts(self) -> Counter[str]:
-        """How many jobs are in each state."""
+        """Number of jobs in each state."""
         return Counter(self.states.values())
 
     @property
-    def to_run(self) -> list[StatePoint]:
-        """State points that aren't done."""
-        return [self.points[id] for id, state in self.states.items() if state != "done"]
+    def to_run(self) -> list[Job]:
+        """Jobs that aren't done."""
+        return [self.jobs[id] for id, state in self.states.items() if state != "done"]
 
 
 def study_status(
@@ -78,39 +83,43 @@ def study_status(
     """Return where a study is; nothing is written.
 
     Args:
-        study: shipped name, file, or `Study`.
-        out: its directory, default `studies/NAME`.
-        jobs: ids of the only jobs to tell of.
+        study: Shipped name, file, or `Study`.
+        out: Its directory, default `studies/NAME`.
+        jobs: Ids of the only jobs to tell of.
 
     Raises:
-        InputError: unknown study, or it has none of these jobs.
-        RunDirectoryError: the directory holds something else.
+        InputError: Unknown study, or it has none of these jobs.
+        RunDirectoryError: The directory holds something else.
     """
-    study = study if isinstance(study, Study) else load_study(study)
-    path = directory(study, out)
-    if not path.exists() and not jobs:
-        waiting = {str(i): point for i, point in enumerate(study.points())}
-        return StudyStatus(
-            study.name, path, dict.fromkeys(waiting, "waiting"), {}, 0, 0, 0, waiting
-        )
-    project = open_project(study, path)
-    every = {job.id: job for job in map(project.open_job, study.points())}
-    chosen = [job for id, job in every.items() if jobs is None or id in jobs]
+    study = load_study(study)
+    path = study_directory(study, out)
+    if path.exists() or jobs:
+        return project_status(study.name, open_project(study, path), jobs)
+    waiting = {str(number): job for number, job in enumerate(study.jobs)}
+    return StudyStatus(study.name, path, dict.fromkeys(waiting, "waiting"), {}, 0, 0, 0, waiting)
+
+
+def project_status(
+    name: str, project: StudyProject, jobs: Collection[str] | None = None
+) -> StudyStatus:
+    """Return where the study of a project is; arguments as in `study_status`."""
+    chosen = {id: job for id, job in project.jobs.items() if jobs is None or id in jobs}
     if not chosen:
-        raise InputError(f"{path}: none of these jobs is in the study: {', '.join(jobs or ())}")
-    documents = {job.id: document_of(job) for job in chosen}
-    states = {job.id: state_of(Path(job.path), documents[job.id]) for job in chosen}
-    rows = [documents[id]["row"] for id, state in states.items() if state == "done"]
+        known = ", ".join(jobs or ())
+        raise InputError(f"{project.path}: none of these jobs is in the study: {known}")
+    on_disk = {id: project.folder(id).read() for id in chosen}
+    rows = [document["row"] for state, document in on_disk.values() if state == "done"]
     return StudyStatus(
-        study.name,
-        path,
-        states,
-        {id: str(documents[id]["error"]) for id, state in states.items() if state == "failed"},
+        name,
+        project.path,
+        {id: state for id, (state, _) in on_disk.items()},
+        {id: str(document["error"]) for id, (state, document) in on_disk.items()
+         if state == "failed"},
         sum(row["ended"] == "budget" for row in rows),
         sum(not row["equilibrated"] for row in rows),
-        len({job.id for job in project} - set(every)),
-        {job.id: dict(job.cached_statepoint) for job in chosen},
-    )
+        len(project.others),
+        chosen,
+    )  # fmt: skip
 
 
 def run_study(
@@ -130,193 +139,221 @@ def run_study(
     module: a script needs its `if __name__ == "__main__":`.
 
     Args:
-        study: shipped name, file, or `Study`.
-        out: its directory, a signac project; default `studies/NAME`.
-        workers: jobs at a time, default one per GPU, or one per `ranks` cores of this process.
-        progress: called with the part of all jobs done so far (0 to 1) and the jobs per state.
+        study: Shipped name, file, or `Study`.
+        out: Its directory, a signac project; default `studies/NAME`.
+        workers: Jobs at a time, default one per GPU, or one per `ranks` cores of this process.
+        progress: Function called with the part of all jobs done so far (0 to 1) and the number of
+            jobs in each state.
         device: `cpu`, `gpu`, or `auto`: GPUs where HOOMD-blue can use enough of them.
         ranks: MPI ranks per job (LAMMPS, on cores).
-        jobs: ids of the only jobs to run.
+        jobs: Ids of the only jobs to run; a ladder runs as a whole.
 
     Raises:
-        InputError: unknown study or jobs, no workers, or more than there are cores or GPUs for.
-        EngineMissingError: device 'gpu', but none is usable.
-        RunDirectoryError: the directory holds something else, or can't be written.
+        InputError: Unknown study or jobs, no workers, or more than there are cores or GPUs for.
+        EngineMissingError: Device 'gpu', but none is usable.
+        RunDirectoryError: The directory holds something else, or can't be written.
     """
-    study = study if isinstance(study, Study) else load_study(study)
-    slots = divide(workers, ranks, device)
-    path = (
-        directory(study, out) if jobs else prepare(study, out)
-    )  # array tasks needn't queue for it
-    ladders = units_of(study, path)
-    if jobs:  # a ladder runs as a whole
-        jobs = [id for ids in ladders if set(ids) & set(jobs) for id in ids] or jobs
-    status = study_status(study, path, jobs)
-    units = {ids[0]: ids for ids in ladders if ids[0] in status.states}
-    found = {id: {status.states[one] for one in ids} for id, ids in units.items()}
-    todo = deque(
-        id for id, states in found.items() if states != {"done"} and "running" not in states
-    )
-    parts = dict.fromkeys(status.states, 0.0) | {
-        id: 1.0 for id, state in status.states.items() if state == "done"
-    }
-
-    def tell(id: str, part: float, states: Counter[str]) -> None:
-        for one in units[id]:
-            parts[one] = max(parts[one], part)
-        if progress:
-            progress(sum(parts.values()) / len(parts), states)
-
+    study = load_study(study)
+    slots = assign_devices(workers, ranks, device)
+    # tasks of an array job needn't queue for the lock of the project: their jobs are made
+    project = open_project(study, study_directory(study, out) if jobs else prepare(study, out))
+    groups = {group[0]: group for group in project.groups if jobs is None or set(jobs) & set(group)}
+    if jobs:
+        jobs = [id for group in groups.values() for id in group] or jobs
+    status = project_status(study.name, project, jobs)
+    pool = _Pool(study, project, groups, status.states, ranks, progress)
     with _terminable():
-        _work_off(study, path, status, units, todo, slots[: len(todo)], ranks, tell)
-    return study_status(study, path, jobs)
+        pool.run(slots)
+    return project_status(study.name, project, jobs)
 
 
-def _work_off(
-    study: Study,
-    path: Path,
-    status: StudyStatus,
-    units: dict[str, list[str]],
-    todo: deque[str],
-    slots: list[str | None],
-    ranks: int,
-    tell: Callable[[str, float, Counter[str]], None],
-) -> None:
-    """Keep one worker per slot busy until no job is left; a dead one is replaced, its job goes on.
+class _Worker(NamedTuple):
+    """A worker process, the group of jobs that it does, and its GPU (None for cores)."""
 
-    A slot is the name of a GPU, or None for cores.
+    process: SpawnProcess
+    group: str
+    slot: str | None
+
+
+class _Pool:
+    """One worker per slot, busy until no group of jobs is left.
+
+    A group goes by the id of its first job. A worker that dies is replaced, its group goes on.
     """
-    context = multiprocessing.get_context("spawn")
-    states, deaths = dict(status.states), Counter[str]()
-    team: dict[Connection, tuple[Any, str, str | None]] = {}
 
-    def mark(unit: str, state: str) -> None:
-        states.update(dict.fromkeys(units[unit], state))
+    def __init__(
+        self,
+        study: Study,
+        project: StudyProject,
+        groups: dict[str, list[str]],
+        states: Mapping[str, JobState],
+        ranks: int,
+        progress: Callable[[float, Counter[str]], None] | None,
+    ) -> None:
+        self.study, self.project, self.groups = study, project, groups
+        self.states, self.ranks, self.progress = dict(states), ranks, progress
+        self.parts = {id: float(state == "done") for id, state in states.items()}
+        self.deaths = Counter[str]()
+        self.team: dict[Connection, _Worker] = {}
+        self.todo = deque(group for group in groups if self._is_open(group))
 
-    def hire(slot: str | None) -> None:
-        """Start a worker with the next job."""
+    def _is_open(self, group: str) -> bool:
+        states = {self.states[id] for id in self.groups[group]}
+        return states != {"done"} and "running" not in states
+
+    def run(self, slots: list[str | None]) -> None:
+        """Do all groups; stop the workers on an error or signal, each with a checkpoint."""
+        try:
+            for slot in slots[: len(self.todo)]:
+                self._hire(slot)
+            while self.team:
+                for pipe in wait(list(self.team)):
+                    assert isinstance(pipe, Connection)
+                    self._hear(pipe)
+        finally:  # a closed pipe makes a worker stop
+            for pipe in self.team:
+                pipe.close()
+            for worker in self.team.values():
+                worker.process.join()
+
+    def _hear(self, pipe: Connection) -> None:
+        """Take what a worker tells: how far it is, that its group is over, or nothing any more."""
+        worker, part = self.team[pipe], 0.0
+        try:
+            part, state = pipe.recv()
+        except (EOFError, OSError):  # it was killed, or crashed
+            self._replace(pipe)
+        else:
+            self._mark(worker.group, state)
+            if part == 1.0 and self.todo:
+                self._assign(pipe, worker.process, worker.slot)
+            elif part == 1.0:
+                self._dismiss(pipe)
+        self._tell(worker.group, part)
+
+    def _hire(self, slot: str | None) -> None:
+        """Start a worker with the next group."""
+        context = multiprocessing.get_context("spawn")
         mine, theirs = context.Pipe()
         device = "cpu" if slot is None else "gpu"
         with environment_of(slot):
-            process = context.Process(target=_work, args=(theirs, study, path, device, ranks))
+            process = context.Process(target=_work, args=(theirs, self.study, device, self.ranks))
             process.start()
         theirs.close()
-        assign(mine, process, slot)
+        self._assign(mine, process, slot)
 
-    def assign(pipe: Connection, process: Any, slot: str | None) -> None:
-        job = todo.popleft()
-        mark(job, "running")
-        team[pipe] = (process, job, slot)
-        pipe.send(units[job])
+    def _assign(self, pipe: Connection, process: SpawnProcess, slot: str | None) -> None:
+        group = self.todo.popleft()
+        self._mark(group, "running")
+        self.team[pipe] = _Worker(process, group, slot)
+        pipe.send([(self.project.folder(id), self.project.jobs[id]) for id in self.groups[group]])
 
-    def dismiss(pipe: Connection) -> Any:
-        process, _, _ = team.pop(pipe)
+    def _dismiss(self, pipe: Connection) -> int | None:
+        """Let a worker end; return its exit code."""
+        worker = self.team.pop(pipe)
         pipe.close()
-        process.join()
-        return process.exitcode
+        worker.process.join()
+        return worker.process.exitcode
 
-    try:
-        for slot in slots:
-            hire(slot)
-        while team:
-            for pipe in wait(list(team)):
-                assert isinstance(pipe, Connection)
-                process, job, slot = team[pipe]
-                try:
-                    part, state = pipe.recv()
-                except (EOFError, OSError):  # it was killed, or crashed
-                    code, part, state = dismiss(pipe), 0.0, "interrupted"
-                    deaths[job] += 1
-                    if deaths[job] < MOST_DEATHS:
-                        todo.append(job)  # not next: what ends workers may be passing
-                    else:
-                        for id in units[job]:
-                            _give_up(path, id, code)
-                        state = "failed"
-                    if todo:
-                        hire(slot)
-                else:
-                    if part == 1.0 and todo:
-                        assign(pipe, process, slot)
-                    elif part == 1.0:
-                        dismiss(pipe)
-                mark(job, state)
-                tell(job, part, Counter(states.values()))
-    finally:  # on an error or signal, too: a closed pipe makes a worker stop with a checkpoint
-        for pipe in team:
-            pipe.close()
-        for process, _, _ in team.values():
-            process.join()
+    def _replace(self, pipe: Connection) -> None:
+        """Hire another worker for one that died; give its group up where that happens often."""
+        worker, code = self.team[pipe], self._dismiss(pipe)
+        self.deaths[worker.group] += 1
+        if self.deaths[worker.group] < MOST_DEATHS:
+            self._mark(worker.group, "interrupted")
+            self.todo.append(worker.group)  # not next: what ends workers may be passing
+        else:
+            self._mark(worker.group, "failed")
+            for id in self.groups[worker.group]:
+                _give_up(self.project.folder(id), code)
+        if self.todo:
+            self._hire(worker.slot)
+
+    def _mark(self, group: str, state: JobState) -> None:
+        self.states.update(dict.fromkeys(self.groups[group], state))
+
+    def _tell(self, group: str, part: float) -> None:
+        for id in self.groups[group]:
+            self.parts[id] = max(self.parts[id], part)
+        if self.progress:
+            self.progress(sum(self.parts.values()) / len(self.parts), Counter(self.states.values()))
 
 
-def _work(pipe: Connection, study: Study, path: Path, device: DeviceName, ranks: int) -> None:
-    """Do jobs as they come, until the pipe closes: then stop after the present chunk."""
+def _work(pipe: Connection, study: Study, device: DeviceName, ranks: int) -> None:
+    """Do groups of jobs as they come, until the pipe closes: then stop after the present chunk."""
     import freud
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to all; the leader decides
     freud.parallel.set_num_threads(1)
-    project = open_project(study, path)
     try:
         while True:
-            jobs = [project.open_job(id=id) for id in pipe.recv()]
-            pipe.send((1.0, _do(jobs, study, pipe, device, ranks)))
+            group = pipe.recv()
+            pipe.send((1.0, _do(group, study, pipe, device, ranks)))
     except (EOFError, OSError):
         return
 
 
-def _do(jobs: list[Any], study: Study, pipe: Connection, device: DeviceName, ranks: int) -> str:
+def _do(group: Group, study: Study, pipe: Connection, device: DeviceName, ranks: int) -> JobState:
     """Run a job, or the jobs of a ladder, to the end; return their state.
 
     Nothing happens where they are done, or another process is at them.
     """
     try:
         with ExitStack() as locks:
-            for job in jobs:
-                locks.enter_context(_patiently_locked(Path(job.path)))
-            if all(
-                document_of(job).get("status") == "done" for job in jobs
-            ):  # meanwhile, elsewhere
-                return "done"
-            watches = [Watch(Path(job.path) / "run", study.stopping, pipe) for job in jobs]
-            began = time.perf_counter()
-            try:
-                recipes = [study.recipe_of(dict(job.cached_statepoint)) for job in jobs]
-                if study.sampling == "exchange":
-                    learnt = _run_ladder(study, jobs, recipes, watches, device, ranks)
-                else:
-                    (recipe,), (watch,) = recipes, watches
-                    run = assemble(
-                        recipe, watch.path, device=device, threads=1, ranks=ranks, progress=watch
-                    )
-                    learnt = [{}] if run.finished or watch.reached else None
-                if learnt is None:
-                    return "interrupted"
-                runs = [(Run(watch.path), study.stopping, watch.reached) for watch in watches]
-                rows = [row_of(*one) | more for one, more in zip(runs, learnt, strict=True)]
-            except Exception as error:  # whatever it is, it is told and the other jobs go on
-                kind = "" if isinstance(error, DipolarMDError) else f"{type(error).__name__}: "
-                for job in jobs:
-                    job.document.reset({"status": "failed", "error": f"{kind}{error}"})
-                return "failed"
-            seconds = (time.perf_counter() - began) / len(jobs)
-            for job, row in zip(jobs, rows, strict=True):
-                document = {"status": "done", "error": "", "row": row | {"seconds": seconds}}
-                job.document.reset(document)
-            return "done"
+            for folder, _ in group:
+                locks.enter_context(_patiently_locked(folder.path))
+            if all(folder.document().get("status") == "done" for folder, _ in group):
+                return "done"  # meanwhile, elsewhere
+            return _run_and_record(group, study, pipe, device, ranks)
     except RunDirectoryError:
         return "running"  # elsewhere
 
 
+def _run_and_record(
+    group: Group, study: Study, pipe: Connection, device: DeviceName, ranks: int
+) -> JobState:
+    """Run jobs whose locks are held and write into their documents what came of it."""
+    began = time.perf_counter()
+    try:
+        rows = _run_group(group, study, pipe, device, ranks)
+    except Exception as error:  # whatever it is, it is told and the other jobs go on
+        kind = "" if isinstance(error, DipolarMDError) else f"{type(error).__name__}: "
+        for folder, _ in group:
+            folder.write_document({"status": "failed", "error": f"{kind}{error}"})
+        return "failed"
+    seconds = (time.perf_counter() - began) / len(group)
+    for (folder, _), row in zip(group, rows, strict=False):
+        row["seconds"] = seconds
+        folder.write_document({"status": "done", "error": "", "row": row})
+    return "done" if rows else "interrupted"
+
+
+def _run_group(
+    group: Group, study: Study, pipe: Connection, device: DeviceName, ranks: int
+) -> list[Row]:
+    """Return the rows of a job, or of the jobs of a ladder; empty where they were interrupted."""
+    watches = [Watch(folder.path / "run", study.stopping, pipe) for folder, _ in group]
+    more: list[Row] | None
+    if study.sampling == "exchange":
+        more = _run_ladder(study, group, watches, device, ranks)
+    else:
+        ((_, job),), (watch,) = group, watches
+        run = assemble(job.plan, watch.path, device=device, threads=1, ranks=ranks, progress=watch)
+        more = [{}] if run.finished or watch.reached else None
+    if more is None:
+        return []
+    return [
+        make_row(job, Run(watch.path), study.stopping, watch.reached) | extra
+        for (_, job), watch, extra in zip(group, watches, more, strict=True)
+    ]
+
+
 def _run_ladder(
-    study: Study,
-    jobs: list[Any],
-    recipes: list[Recipe],
-    watches: list[Watch],
-    device: DeviceName,
-    ranks: int,
-) -> list[dict[str, Any]] | None:
+    study: Study, group: Group, watches: list[Watch], device: DeviceName, ranks: int
+) -> list[Row] | None:
     """Run the jobs of a ladder; return what their rows hold of the exchange."""
-    first, rule = watches[0], study.stopping
+    plans = [job.plan for _, job in group]
+    first, rule, recipe = watches[0], study.stopping, plans[0].recipe
 
     def enough() -> bool:
         if not (rule and first.time_to_look()):
@@ -324,11 +361,11 @@ def _run_ladder(
         return all(watch.enough(rule.relative_error) for watch in watches)
 
     ladder = run_ladder(
-        recipes,
+        plans,
         [watch.path for watch in watches],
-        Path(jobs[0].path) / "ladder.npz",
-        recipes[0].seed,
-        study.sweep_steps(recipes[0].time_step_ps),
+        group[0][0].path / "ladder.npz",
+        recipe.seed,
+        study.sweep_steps(plans[0].stages[0].time_step_ps),
         first.told_to_stop,
         enough,
         device=device,
@@ -348,20 +385,15 @@ def _run_ladder(
     ]
 
 
-def _give_up(path: Path, id: str, code: int | None) -> None:
+def _give_up(folder: JobFolder, code: int | None) -> None:
     """Note that a job keeps losing its workers."""
-    import signac
-
     how = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
-    job = signac.get_project(path, search=False).open_job(id=id)
-    with locked(Path(job.path)):
-        job.document.reset(
-            {
-                "status": "failed",
-                "error": f"its worker died {MOST_DEATHS} times, last by {how} (out of memory?); "
-                "repeat study run to go on from its checkpoint",
-            }
-        )
+    error = (
+        f"its worker died {MOST_DEATHS} times, last by {how} (out of memory?); repeat study run to "
+        "go on from its checkpoint"
+    )
+    with locked(folder.path):
+        folder.write_document({"status": "failed", "error": error})
 
 
 @contextmanager

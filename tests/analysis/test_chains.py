@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 import dipolar_md as dm
 from dipolar_md import theory
-from dipolar_md.analysis.chains import CRITERIA, DEFAULT_CRITERION, mean_length
+from dipolar_md.analysis.bonds import CRITERIA, DEFAULT_CRITERION
+from dipolar_md.analysis.chains import mean_length
 from dipolar_md.model.system import align_z, cell_matrix
 
 LARGE = dm.coarse_grain(dm.load_cluster("r-au-cu"))

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dipolar_md as dm
-from dipolar_md.analysis.chains import CRITERIA, bond_criterion
+from dipolar_md.analysis.bonds import CRITERIA, bond_criterion
 from dipolar_md.model.system import align_z, cell_matrix
 
 BODY = dm.coarse_grain(dm.load_cluster("r-au-cu"))

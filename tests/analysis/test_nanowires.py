@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dipolar_md as dm
-from dipolar_md.analysis.nanowires import analysis_window, energy_minimum
+from dipolar_md.analysis.bonds import energy_minimum
+from dipolar_md.analysis.nanowires import analysis_window
 from dipolar_md.analysis.timeseries import block_estimate
 from dipolar_md.model.system import align_z
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 import dipolar_md as dm
@@ -148,3 +149,14 @@ def test_unknown_reference_lists_the_nearest():
 def test_equal_limits_are_a_range():
     point = ReferenceQuantity(quantity="spacing_nm", low=1.8, high=1.8, source="p. 3")
     assert str(point) == "1.8–1.8 nm"
+
+
+def test_the_interval_of_the_distance_is_that_of_a_difference_of_means():
+    """Shifted normals lie their shift apart, known to 1.96 √(2/N) as any difference of means."""
+    rng = np.random.default_rng(8)
+    x, y = rng.normal(11.0, 1.0, 400), rng.normal(8.0, 1.0, 400)
+    found = dm.compare_samples(x, y)
+    half = 1.96 * np.sqrt(2 / 400)
+    assert found.distance_nm == pytest.approx(3.0, abs=half)
+    ends = (found.distance_nm - found.distance_low_nm, found.distance_high_nm - found.distance_nm)
+    assert ends == pytest.approx((half, half), rel=0.25)

@@ -7,7 +7,6 @@ from scipy import stats
 import dipolar_md as dm
 from dipolar_md.analysis.growth import growth_law
 from dipolar_md.analysis.timeseries import (
-    bootstrap_interval,
     distribution,
     equilibration,
     lifetime_ns,
@@ -118,15 +117,6 @@ def test_distribution_is_exact_and_its_band_covers():
     assert ratio == pytest.approx(np.sqrt(6), rel=0.3)
     with pytest.raises(dm.InputError, match="increasing edges"):
         distribution([[1.0]], [1.0, 1.0])
-
-
-def test_bootstrap_interval_of_a_difference():
-    rng = np.random.default_rng(8)
-    x, y = rng.normal(1.0, 1.0, 400), rng.normal(0.0, 1.0, 400)
-    low, high = bootstrap_interval(lambda a, b: float(a.mean() - b.mean()), x, y)
-    middle = x.mean() - y.mean()
-    half = 1.96 * np.sqrt(2 / 400)
-    assert (middle - low, high - middle) == pytest.approx((half, half), rel=0.25)
 
 
 def test_growth_law_is_recovered():

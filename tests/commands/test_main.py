@@ -365,7 +365,7 @@ def test_an_interrupt_before_the_run_leaves_nothing(assemble, monkeypatch):
     def interrupted(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(dm, "load_recipe", interrupted, raising=False)
+    monkeypatch.setattr(dm, "make_plan", interrupted, raising=False)
     answer = assemble()
     assert answer.code == 130
     assert "Traceback" not in answer.out + answer.err
@@ -487,6 +487,29 @@ def test_a_blow_up_is_told(assemble, monkeypatch):
     assert len(dm.Trajectory("runs/r-au-cu/restart.gsd")) == 1
 
 
+def test_a_walltime_stops_with_a_checkpoint_and_the_command_goes_on(assemble):
+    stopped = assemble("--walltime=00:00:00")
+    assert stopped.code == 130
+    assert "interrupted; repeat the command to continue" in stopped.err
+    assert dm.Trajectory("runs/r-au-cu/restart.gsd")[0].step == 50
+    assert assemble("--walltime=1-00:00:00").code == 0
+    assert dm.Run("runs/r-au-cu").finished
+    assert_refused(assemble("--walltime=2h"), "HH:MM:SS or D-HH:MM:SS (found '2h')")
+
+
+def test_the_python_of_the_readme_works_after_its_first_command(assemble, toy, monkeypatch, capsys):
+    assert assemble().code == 0  # dipolar-md assemble r-au-cu
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    example, whole = re.search(r"```python\n(.*?)```", text, re.DOTALL)[1], dm.assemble
+
+    def small(*arguments, overrides, **options):
+        return whole(*arguments, engine="lammps", threads=1, overrides=toy | overrides, **options)
+
+    monkeypatch.setattr(dm, "assemble", small, raising=False)
+    exec(example, {})
+    assert "'n_clusters': 64" in capsys.readouterr().out
+
+
 # --- Full disks -----------------------------------------------------------------------------------
 
 
@@ -525,7 +548,7 @@ def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room(assemble, to
     path, grow = tiny
     run = path / "run"
     answer = assemble(f"--out={run}")
-    assert_refused(answer, f"{run}: can't be written", "Errno")
+    assert_refused(answer, f"{run}", ": can't be written: ")
     assert re.search("No space left on device|MB free|File too large", answer.err)
     grow()  # reading holes of a full tmpfs is a bus error
     done = 0

@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 
 import dipolar_md as dm
-from dipolar_md.engines.capabilities import CAPABILITIES, capability_table, refusal
+from dipolar_md.engines.capabilities import (
+    CAPABILITIES,
+    Feature,
+    Support,
+    capability,
+    capability_table,
+    refusal,
+)
 
 ROOT = Path(__file__).parents[2]
 CLUSTER = dm.load_cluster("r-au-cu")
@@ -24,15 +31,29 @@ def terms(electrostatics="cutoff"):
 
 def test_the_documentation_has_the_table_of_the_code():
     assert capability_table() in (ROOT / "docs" / "model.md").read_text(encoding="utf-8")
-    assert all(
-        set(engines) == {"hoomd", "lammps", "monte_carlo"} for engines in CAPABILITIES.values()
+    assert set(CAPABILITIES) == set(Feature)
+    for engines in CAPABILITIES.values():
+        assert set(engines) >= {"hoomd", "lammps"}
+        for support, reason in engines.values():
+            assert bool(reason) == (support is not Support.YES)  # what can't says why
+
+
+def test_an_engine_that_a_row_does_not_name_cannot():
+    assert capability(Feature.SPHERES, "abacus").support is Support.NO
+    assert "spheres; engine 'hoomd' can (it isn't made for it)" in refusal(
+        "abacus", system(), terms()
     )
 
 
 @pytest.mark.parametrize(
     ("engine", "kind", "electrostatics", "told"),
     [
-        ("hoomd", ("sphere", "point"), "ewald", "point dipoles, Ewald; engine 'lammps' can"),
+        (
+            "hoomd",
+            ("sphere", "point"),
+            "ewald",
+            "point dipoles, Ewald; engine 'lammps' can (its mesh knows charges only)",
+        ),
         ("hoomd", ("sphere", "charges"), "cutoff", "site charges, truncated; use electrostatics"),
         ("lammps", ("janus", "charges"), "cutoff", "site charges, truncated; use electrostatics"),
     ],

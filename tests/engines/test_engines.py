@@ -299,6 +299,29 @@ def test_what_an_engine_cannot_do_is_refused_before_anything_starts(engine):
     assert scaled_box(gas, gas.concentration_mM) == pytest.approx(gas.box)
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    "other",
+    [{"temperature_K": 310.0}, {"relative_permittivity": 2.0}, {"field_V_nm": (0.0, 0.0, 0.1)}],
+    ids=lambda other: next(iter(other)),
+)
+def test_interactions_of_another_environment_than_the_stage_are_refused(engine, other):
+    """Nothing is replaced silently: neither the stage's environment nor the interactions'."""
+    chosen, _ = dm.choose_engine(engine)
+    gas = dm.random_gas({R_AU_CU: 20}, concentration_mM=1.0, seed=1)
+    start, end = dm.Environment(298.15, 4.0, 1.0), dm.Environment(298.15, 1.0, 2.0)
+    stage = dm.Stage("dry", 40, 0.8, start, end, 0.413, 0.02, chunk_steps=20, skin_nm=1.0)
+    terms = dm.Interactions(298.15, 4.0, cutoff_nm=5.0)
+    (key,) = other
+    with pytest.raises(dm.InputError, match=f"stage 'dry' starts at {key} = "):
+        chosen.run(gas, replace(terms, **other), stage, lambda report: False)
+    half = chosen.run(gas, terms, stage, lambda report: True)
+    seen = []
+    continued = replace(stage, first_step=20)  # the interactions of its start, wherever it goes on
+    chosen.run(half, terms, continued, lambda report: bool(seen.append(report)))
+    assert [report.environment for report in seen] == [end]
+
+
 def test_lammps_refuses_inertia_whose_friction_it_cannot_match():
     odd = replace(R_AU_CU, inertia_Da_nm2=(1000.0, 1000.0, 1000.0))
     gas = dm.random_gas({odd: 20}, concentration_mM=5.0, seed=1)

@@ -194,9 +194,10 @@ def test_a_state_moves_between_engines(bodies):
             assert told[-1] == pytest.approx(again, **close)
 
 
+HERE = Path(__file__).parent
 SCRIPT = """
 import sys
-sys.path.insert(0, {folder!r})
+sys.path[:0] = {folders!r}
 from test_rigid_dynamics import fingerprint
 print(fingerprint({case!r}))
 """
@@ -216,7 +217,7 @@ def fingerprint(case):
 def test_the_same_seed_gives_the_same_trajectory_to_the_last_bit(case):
     """In a process that has run other systems before, twice, and in a fresh one."""
     used = [fingerprint(case) for _ in range(2)]
-    script = SCRIPT.format(folder=str(Path(__file__).parent), case=case)
+    script = SCRIPT.format(folders=[str(HERE), str(HERE.parent)], case=case)
     fresh = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120
     )

@@ -530,3 +530,9 @@ def test_nothing_to_draw_is_said(figure, draw, arguments, words):
     ax = figure.add_subplot()
     assert draw(ax, *arguments) is ax
     assert words in texts(ax)
+
+
+def test_all_names_of_the_plots_are_there():
+    assert all(hasattr(plots, name) for name in plots.__all__)
+    drawn = {name for name in vars(plots) if name.startswith("draw_")}
+    assert drawn <= set(plots.__all__)

@@ -96,11 +96,11 @@ def test_run_directory(finished, toy):
 
 
 def test_frames_tell_time_stage_and_environment(finished):
-    trajectory, plan = finished.trajectory, finished.recipe.plan()
+    trajectory, plan = finished.trajectory, dm.make_plan(finished.recipe)
     assert trajectory.steps == STEPS
     offsets = {"solution": 0, "evaporation": 400, "dry": 1400}
     for frame in trajectory:
-        (stage,) = (s for s in plan if s.name == frame.stage)
+        (stage,) = (s for s in plan.stages if s.name == frame.stage)
         done = frame.step - offsets[frame.stage]
         assert (0 if frame.step == 0 else 1) <= done <= stage.steps
         assert frame.time_ns == pytest.approx(frame.step * 0.8e-3)
@@ -114,10 +114,9 @@ def test_frames_tell_time_stage_and_environment(finished):
     (checkpoint,) = dm.Trajectory(finished.path / "restart.gsd")
     assert checkpoint.step == 1900
     np.testing.assert_array_equal(checkpoint.system.positions, trajectory[-1].system.positions)
-    start = dm.random_gas(finished.recipe.bodies(), 0.5, seed=1)
+    start = dm.random_gas(plan.counts, 0.5, seed=1)
     np.testing.assert_allclose(trajectory[0].system.positions, start.positions, atol=1e-5)
-    wet = finished.recipe.interactions(plan[0].start)
-    energies = dm.evaluate(start, wet, "lammps").energies
+    energies = dm.evaluate(start, plan.interactions, "lammps").energies
     assert trajectory[0].energies["total"] == pytest.approx(energies["total"], rel=1e-9)
     assert finished.manifest["sessions"][0]["last_step"] == 1900
 
@@ -138,6 +137,34 @@ def test_progress_tells_every_chunk(run):
     stages = [p.stage for p in seen]
     assert stages == ["solution"] * 8 + ["evaporation"] * 20 + ["dry"] * 10
     assert all(p.steps_per_second > 0 for p in seen)
+
+
+@pytest.mark.parametrize("interval_ns", [0.02, 0.0301, 0.008])
+def test_frames_come_when_asked_for(run, interval_ns):
+    """An interval shorter than a chunk: a frame for each, at most a chunk late."""
+    short = {"stages.solution.time_ns": 0.16, "stages.dry.time_ns": 0.08}
+    short |= {"stages.evaporation.time_ns": 0.4, "stages.evaporation.concentration_mM": 10.0}
+    done = run(overrides=short | {"frame_interval_ns": interval_ns})
+    times = [frame.time_ns for frame in done.trajectory]
+    assert len(times) == pytest.approx(0.64 / interval_ns, abs=3)
+    assert max(np.diff(times)) < 2 * interval_ns
+    if interval_ns == 0.02:
+        assert done.trajectory.steps == list(range(0, 801, 25))
+
+
+def test_a_recipe_is_resolved_once(run, monkeypatch):
+    """Preflight, placement, start, stages and manifest take the bodies of one plan."""
+    from dipolar_md.simulation import plan
+
+    asked, coarse_grain = [], plan.coarse_grain
+
+    def counted(*arguments, **options):
+        asked.append(arguments[0].name)
+        return coarse_grain(*arguments, **options)
+
+    monkeypatch.setattr(plan, "coarse_grain", counted)
+    assert run(overrides={"stages.solution.time_ns": 0.08}).finished
+    assert asked == ["r-au-cu"]
 
 
 # --- Stopping and going on ------------------------------------------------------------------------
@@ -183,6 +210,47 @@ def test_a_run_moves_from_one_engine_to_the_other(run, tmp_path):
     assert abs(per_cluster[1] - per_cluster[0]) < 5  # kJ/mol: a state that moved, not a new one
     for frame in done.trajectory[1:]:
         assert frame.system.kinetic_temperatures_K() == pytest.approx((298.15,) * 2, rel=0.4)
+
+
+def test_a_progress_that_returns_true_stops_the_run(run):
+    """At once, with a checkpoint; anything else than True goes on."""
+    calls = []
+
+    def watch(progress):
+        calls.append(progress.done_steps)
+        return True if progress.done_steps in (150, 200) else "go on"
+
+    for stop in (150, 200):
+        stopped = run(watch)
+        assert not stopped.finished
+        assert stopped.manifest["status"] == "interrupted"
+        assert dm.Trajectory(stopped.path / "restart.gsd")[0].step == stop == calls[-1]
+    assert run().trajectory.steps == STEPS
+
+
+def test_an_error_of_the_callers_is_the_callers(run):
+    """A progress that fails: its own error comes back, and the manifest says what happened."""
+
+    def fails(progress):
+        if progress.done_steps == 150:
+            raise FileNotFoundError("my notes are gone")
+
+    with pytest.raises(FileNotFoundError, match="my notes are gone"):
+        run(fails)
+    failed = dm.Run(run(lambda progress: True).path)  # it goes on from its checkpoint, a chunk far
+    first, second = failed.manifest["sessions"]
+    assert (first["first_step"], first["last_step"]) == (0, 150)
+    assert "ended" in first
+    assert second["first_step"] == 100
+    with pytest.raises(FileNotFoundError):
+        run(lambda progress: fails(replace(progress, done_steps=150)))
+    manifest = dm.Run(failed.path).manifest
+    assert (manifest["status"], manifest["error"]) == (
+        "failed",
+        "FileNotFoundError: my notes are gone",
+    )
+    assert run().trajectory.steps == STEPS
+    assert "error" not in dm.Run(failed.path).manifest
 
 
 def test_a_finished_run_is_kept(finished, toy):
@@ -290,14 +358,14 @@ def test_a_lock_of_another_process_is_seen(run, tmp_path):
 @pytest.mark.parametrize("stop", [50, None])
 def test_a_run_that_another_process_just_made_is_not_overwritten(run, tmp_path, monkeypatch, stop):
     """The other process starts and ends between our look at the directory and our lock."""
-    initial, steps = assembly.Recipe.initial, []
+    start, steps = dm.Plan.start, []
 
-    def meanwhile(recipe):
-        monkeypatch.setattr(assembly.Recipe, "initial", initial)
+    def meanwhile(plan):
+        monkeypatch.setattr(dm.Plan, "start", start)
         steps.extend(run(interrupt(stop) if stop else None).trajectory.steps)
-        return initial(recipe)
+        return start(plan)
 
-    monkeypatch.setattr(assembly.Recipe, "initial", meanwhile)
+    monkeypatch.setattr(dm.Plan, "start", meanwhile)
     ours = run()
     assert steps == (STEPS[:2] if stop else STEPS)
     assert ours.trajectory.steps == STEPS
@@ -363,7 +431,7 @@ KILLED = """
 import json, os, shutil, signal, sys
 import dipolar_md as dm
 from dipolar_md.engines.lammps.engine import _lammps
-from dipolar_md.simulation import assembly
+from dipolar_md.simulation import session
 
 _lammps()  # loaded once for all children
 path, overrides, kills = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3])
@@ -378,7 +446,7 @@ def mortal(function):
         return function(*arguments)
     return call
 
-os.replace, assembly.append_frame = mortal(os.replace), mortal(assembly.append_frame)
+os.replace, session.append_frame = mortal(os.replace), mortal(session.append_frame)
 for number, left in enumerate(kills):
     child = os.fork()
     if child == 0:

@@ -92,14 +92,15 @@ def two_cores(monkeypatch):
     """A machine of two cores, where two ranks are the fastest, and the list of what was timed."""
     measure, asked = made_up(lambda choice, _: 100.0 * choice.ranks**2 + choice.threads)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
-    monkeypatch.setattr(placement, "trial_of", lambda recipe: measure)
+    monkeypatch.setattr(placement, "trial_of", lambda plan: measure)
     monkeypatch.setattr(placement, "ranks_can_start", lambda: True)
     return asked
 
 
 def chosen(recipe, engine="lammps", threads=None, ranks=None):
     """Engine, reason and the manifest's words for a recipe."""
-    return choose_resources(recipe, recipe.initial(), engine, "cpu", threads, ranks)
+    plan = dm.make_plan(recipe)
+    return choose_resources(plan, plan.start(), engine, "cpu", threads, ranks)
 
 
 def test_a_long_run_takes_the_fastest_and_says_so(two_cores):
@@ -145,7 +146,7 @@ def test_a_trial_is_a_real_run_of_the_densest_state(monkeypatch):
     monkeypatch.setattr(
         placement, "choose_engine", lambda *words: seen.append(words) or (Engine(), "")
     )
-    rate = placement.trial_of(dm.load_recipe("r-au-cu", {"n_clusters": 100}))
+    rate = placement.trial_of(dm.make_plan("r-au-cu", {"n_clusters": 100}))
     assert rate(Resources("lammps", 1, 2)) > 0
     words, (system, terms, stage) = seen
     assert words == ("lammps", "cpu", 1, 2)
@@ -159,12 +160,12 @@ def test_a_trial_that_cannot_run_counts_nothing(monkeypatch):
         raise dm.EngineMissingError("none here")
 
     monkeypatch.setattr(placement, "choose_engine", missing)
-    assert placement.trial_of(dm.load_recipe("r-au-cu"))(Resources("hoomd")) == 0.0
+    assert placement.trial_of(dm.make_plan("r-au-cu"))(Resources("hoomd")) == 0.0
 
 
 def test_too_dense_a_recipe_is_timed_in_a_thinner_gas(toy):
-    recipe = dm.load_recipe("r-au-cu", toy | {"stages.evaporation.concentration_mM": 300.0})
-    system, here = placement._gas(recipe, recipe.plan()[-1].end)
+    plan = dm.make_plan("r-au-cu", toy | {"stages.evaporation.concentration_mM": 300.0})
+    system, here = placement._gas(plan, plan.stages[-1].end)
     assert system.concentration_mM == pytest.approx(here.concentration_mM)
     assert here.concentration_mM == pytest.approx((0.5 * 300.0) ** 0.5)
     assert here.relative_permittivity == 1.0

@@ -25,7 +25,8 @@ def number(pattern, text):
 
 def test_outlook_is_of_the_end_of_each_stage():
     recipe = dm.load_recipe("r-au-cu", {"stages.dry.temperature_K": 320.0})
-    plan, body = recipe.plan(), next(iter(recipe.bodies()))
+    plan = dm.make_plan(recipe)
+    plan, body = plan.stages, next(iter(plan.counts))
     for found, stage in zip(dm.preflight(recipe), plan, strict=True):
         assert (found.name, found.steps, found.environment) == (stage.name, stage.steps, stage.end)
         volume = 1000 / (stage.end.concentration_mM * MILLIMOLAR)
@@ -82,11 +83,12 @@ def test_a_box_too_small_for_the_cutoff_is_told_the_fewest_clusters(change):
 @pytest.mark.parametrize("end", [10.0, 0.01])
 def test_a_box_that_jumps_is_told_chunks_that_work(change, end):
     change = change | {"stages.evaporation.concentration_mM": end, "chunk_steps": 8000}
+    change["frame_interval_ns"] = 6.4  # a chunk is no longer than that
     text = told(change)
     assert re.search(r"stage 'evaporation': the box changes by \d+ % in length per chunk", text)
     longest = int(number(r"lower chunk_steps \(now 8000\) to (\d+) or raise time_ns", text))
     dm.preflight(dm.load_recipe("r-au-cu", change | {"chunk_steps": longest}))
-    steps = dm.load_recipe("r-au-cu", change).plan()[1].steps
+    steps = dm.make_plan("r-au-cu", change).stages[1].steps
     most = abs(np.log(end / 0.5)) / 3 / 0.1  # chunks of 10 % that the ramp needs
     assert steps / longest == pytest.approx(np.ceil(most), rel=0.01)
 
@@ -169,6 +171,22 @@ def test_the_time_step_follows_strong_friction():
     change = {"friction_scale": 100.0}
     dm.preflight(dm.load_recipe("r-au-cu", change | {"time_step_ps": 0.999 * longest}))
     assert told(change | {"time_step_ps": 1.001 * longest})
+
+
+def test_a_dipole_beyond_every_contact_is_told():
+    """2,000 D pull bodies further together than steric push is looked for: no bond to follow."""
+    text = told({"dipole_D": 2000.0})
+    assert re.search(r"'r-au-cu': no contact.*2000 D.*lower the dipole", text)
+
+
+def test_a_name_a_path_a_recipe_and_a_plan_are_checked_alike(tmp_path):
+    recipe = dm.load_recipe("r-au-cu")
+    path = tmp_path / "mine.toml"
+    path.write_text(recipe.to_toml(), encoding="utf-8")
+    expected = dm.preflight(recipe)
+    assert [stage.name for stage in expected] == ["solution", "evaporation", "dry"]
+    for way in ("r-au-cu", path, str(path), dm.make_plan(recipe)):
+        assert dm.preflight(way) == expected
 
 
 def test_an_unknown_reference_is_told_before_the_run():

@@ -1,6 +1,8 @@
 """The simulation file: what stages inherit, what overrides reach, and what a wrong one is told."""
 
 import tomllib
+from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -22,7 +24,7 @@ def shares(n, *parts):
         {"cluster": name, "share": part} for name, part in zip(names, parts, strict=False)
     ]
     recipe = dm.load_recipe("r-au-cu", {"n_clusters": n, "components": components})
-    counts = {body.name: count for body, count in recipe.bodies().items()}
+    counts = {body.name: count for body, count in dm.make_plan(recipe).counts.items()}
     assert 0 not in counts.values()  # a kind that gets no cluster is left out
     return [counts.get(component["cluster"], 0) for component in components]
 
@@ -31,7 +33,7 @@ def shares(n, *parts):
 
 
 def test_the_shipped_drop_cast_dries():
-    plan = dm.load_recipe("r-au-cu").plan()
+    plan = dm.make_plan("r-au-cu").stages
     wet, dry = Environment(298.15, 8.93, 0.5), Environment(298.15, 1.0, 10.0)
     assert [(s.name, s.start, s.end) for s in plan] == [
         ("solution", wet, wet),
@@ -46,7 +48,7 @@ def test_the_shipped_drop_cast_dries():
 
 
 def test_a_stage_ends_in_what_it_states_and_inherits_the_rest():
-    plan = dm.load_recipe(
+    plan = dm.make_plan(
         "r-au-cu",
         {
             "temperature_K": 280.0,
@@ -54,7 +56,7 @@ def test_a_stage_ends_in_what_it_states_and_inherits_the_rest():
             "stages.dry.relative_permittivity": 2.0,
             "stages.dry.skin_nm": 1.5,
         },
-    ).plan()
+    ).stages
     assert plan[0].start == plan[0].end == Environment(280.0, 8.93, 0.5)
     assert (plan[1].start, plan[1].end) == (plan[0].end, Environment(320.0, 1.0, 10.0))
     assert (plan[2].start, plan[2].end) == (plan[1].end, Environment(320.0, 2.0, 10.0))
@@ -63,24 +65,36 @@ def test_a_stage_ends_in_what_it_states_and_inherits_the_rest():
 
 
 def test_the_first_stage_holds_its_own_temperature():
-    plan = dm.load_recipe("r-au-cu", {"stages.solution.temperature_K": 250.0}).plan()
+    plan = dm.make_plan("r-au-cu", {"stages.solution.temperature_K": 250.0}).stages
     assert {s.start.temperature_K for s in plan} | {s.end.temperature_K for s in plan} == {250.0}
 
 
 def test_every_stage_gets_the_numbers_of_the_recipe_and_noise_of_its_own():
     recipe = dm.load_recipe("r-au-cu", {"stages.dry.time_ns": 1e-6})
-    for stage in recipe.plan():
+    plan = dm.make_plan(recipe)
+    for stage in plan.stages:
         assert stage.time_step_ps == recipe.time_step_ps
         assert stage.viscosity_mPa_s == recipe.viscosity_mPa_s
         assert stage.friction_scale == recipe.friction_scale
         assert stage.chunk_steps == recipe.chunk_steps
         assert stage.first_step == 0
-    assert recipe.plan()[2].steps == 1  # never none
-    seeds = [s.seed for seed in (1, 2) for s in dm.load_recipe(recipe, {"seed": seed}).plan()]
+    assert plan.stages[2].steps == 1  # never none
+    seeds = [s.seed for seed in (1, 2) for s in dm.make_plan(recipe, {"seed": seed}).stages]
     assert len(set(seeds)) == 6
-    assert seeds[:3] == [s.seed for s in recipe.plan()]
-    now = Environment(310.0, 3.0, 20.0)
-    assert recipe.interactions(now) == dm.Interactions(310.0, 3.0, "cutoff", recipe.cutoff_nm)
+    assert seeds[:3] == [s.seed for s in plan.stages]
+    now = replace(plan.stages[0], start=Environment(310.0, 3.0, 20.0))
+    assert plan.acting(now) == dm.Interactions(310.0, 3.0, "cutoff", recipe.cutoff_nm)
+
+
+def test_a_chunk_is_no_longer_than_the_frames_are_apart():
+    """The shipped `demo` asks for a frame every 0.1 ns of a recipe with chunks of 0.4 ns."""
+    demo = dm.make_plan(dm.load_study("demo").base)
+    (stage,) = demo.stages
+    assert stage.chunk_steps * stage.time_step_ps == pytest.approx(100.0)
+    steps = [done for _, done in stage.chunks()]
+    due = [demo.frame_is_due(0, *pair) for pair in pairwise([0, *steps])]
+    assert sum(due) == 120
+    assert {s.chunk_steps for s in dm.make_plan("r-au-cu").stages} == {500}
 
 
 # --- Components -----------------------------------------------------------------------------------
@@ -111,13 +125,24 @@ def test_shares_split_exactly_and_within_one_cluster(n, parts):
 
 
 def test_bodies_are_those_of_their_clusters():
-    bodies = MIXTURE.bodies()
+    bodies = dm.make_plan(MIXTURE).counts
     assert {body.name: n for body, n in bodies.items()} == {"r-1": 500, "s-1": 500}
     assert list(bodies) == [dm.coarse_grain(dm.load_cluster(name)) for name in ("r-1", "s-1")]
-    changed = dm.load_recipe(MIXTURE, {"dipole_D": 30.0, "axial_contact_nm": 1.9}).bodies()
+    changed = dm.make_plan(MIXTURE, {"dipole_D": 30.0, "axial_contact_nm": 1.9}).counts
     for body in changed:
         assert body.dipole_e_nm == (0, 0, 30 * DEBYE)
         assert body.axial_contact_nm == 1.9
+
+
+def test_components_that_make_equal_bodies_are_one_kind():
+    """R-Au-Cu, and R-Au-Cu said to be R, are the same body: neither half may vanish."""
+    same = [{"cluster": "r-au-cu"}, {"cluster": "r-au-cu", "handedness": "R"}]
+    plan = dm.make_plan("r-au-cu", {"n_clusters": 1000, "components": same})
+    assert list(plan.counts.values()) == [1000]
+    assert len(plan.start()) == plan.n_clusters == 1000
+    hands = [{"cluster": "au3cd", "handedness": hand} for hand in "RS"]
+    mixed = dm.make_plan("au3cd", {"n_clusters": 1000, "components": hands})
+    assert list(mixed.counts.values()) == [500, 500]
 
 
 # --- Overrides ------------------------------------------------------------------------------------
@@ -133,7 +158,12 @@ def test_bodies_are_those_of_their_clusters():
         ("title", '"quoted"', lambda r: r.title, "quoted"),
         ("stages.dry.time_ns", "3", lambda r: r.stages[2].time_ns, 3.0),
         ("stages.2.time_ns", "3", lambda r: r.stages[2].time_ns, 3.0),
-        ("stages.dry.relative_permittivity", "2.5", lambda r: r.plan()[2].end[1], 2.5),
+        (
+            "stages.dry.relative_permittivity",
+            "2.5",
+            lambda r: dm.make_plan(r).stages[2].end[1],
+            2.5,
+        ),
         ("components.0.cluster", "au3cd", lambda r: r.components[0].cluster.name, "au3cd"),
         ("components.0.share", "3", lambda r: r.components[0].share, 3.0),
         ("sources.dipole_D", "a guess", lambda r: r.sources["dipole_D"], "a guess"),
@@ -179,14 +209,17 @@ def test_a_resolved_recipe_reads_back_as_itself(tmp_path, name):
     path.write_text(recipe.to_toml(), encoding="utf-8")
     again = dm.load_recipe(path)
     assert again == recipe
-    assert (again.plan(), again.bodies()) == (recipe.plan(), recipe.bodies())
+    one, other = dm.make_plan(again), dm.make_plan(recipe)
+    assert (one.stages, one.counts) == (other.stages, other.counts)
     assert again.to_toml() == recipe.to_toml()
 
 
 @pytest.mark.parametrize("name", parameter_names("recipes"))
 def test_shipped_recipes_are_meaningful(name):
     recipe = dm.load_recipe(name)
-    assert [stage.steps for stage in dm.preflight(recipe)] == [s.steps for s in recipe.plan()]
+    assert [stage.steps for stage in dm.preflight(recipe)] == [
+        s.steps for s in dm.make_plan(recipe).stages
+    ]
     assert recipe.name == name
     # a frame falls on a chunk, so that frames come at even times
     assert recipe.frame_interval_ns * 1000 / recipe.time_step_ps % recipe.chunk_steps < 1e-6

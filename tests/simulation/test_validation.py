@@ -20,10 +20,10 @@ def test_translation_and_rotation_have_the_bath_temperature(engine, fraction_of_
     recipe = dm.load_recipe("r-au-cu", {"n_clusters": 200})
     dt = recipe.time_step_ps * fraction_of_shipped_step
     wet, dry = dm.Environment(298.15, 4.0, 10.0), dm.Environment(298.15, 1.0, 10.0)
-    terms = recipe.interactions(dry)
+    terms = dm.make_plan(recipe).interactions
     common = {"viscosity_mPa_s": 0.413, "friction_scale": recipe.friction_scale, "skin_nm": 2.0}
     chosen, _ = dm.choose_engine(engine)
-    gas = dm.random_gas(recipe.bodies(), 10.0, seed=1)
+    gas = dm.random_gas(dm.make_plan(recipe).counts, 10.0, seed=1)
     drying = dm.Stage("drying", round(4000 / dt), dt, wet, dry, chunk_steps=500, seed=1, **common)
     chained = chosen.run(gas, terms, drying, lambda report: False)
     samples = []

@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.special import iv
 from scipy.stats import qmc
+from study.toy_studies import finish
 
 import dipolar_md as dm
 from dipolar_md.errors import InputError
-from dipolar_md.reports.inference import conclusions, measured_data
+from dipolar_md.reports.inference import conclusions, read_measurements
 from dipolar_md.study.emulator import fit_emulator
-from dipolar_md.study.inference import FEWEST_CHAINS, LENGTH_FACTOR, Datum, _log_interval, infer
-from dipolar_md.study.project import open_project, prepare
+from dipolar_md.study.inference import FEWEST_CHAINS, LENGTH_FACTOR, _log_interval, infer
+from dipolar_md.study.posterior import Datum
 
 CONTACT = 1.8
 
@@ -398,14 +399,11 @@ def test_the_order_of_rows_and_the_unit_of_lengths_do_not_matter(order, scale):
 def study(tmp_path):
     """A study of four dipoles whose jobs are done, and where it is."""
     chosen = dm.load_study("demo")
-    path = tmp_path / "demo"
-    path.mkdir()
-    prepare(chosen, path)
-    for job in open_project(chosen, path):
-        point = dict(job.cached_statepoint)
-        row = row_of(point, math.exp(line(point["dipole_D"])), 0.05, np.random.default_rng(1))
-        job.document.reset({"status": "done", "error": "", "row": row})
-    return chosen, path
+
+    def row(point):
+        return row_of(point, math.exp(line(point["dipole_D"])), 0.05, np.random.default_rng(1))
+
+    return chosen, finish(chosen, tmp_path / "demo", row)
 
 
 def test_infer_leaves_an_answer_and_a_figure(study, tmp_path):
@@ -461,7 +459,7 @@ def test_a_wrong_table_is_told_by_file_and_line(tmp_path, text, told):
     path = tmp_path / "mine.csv"
     path.write_text(text)
     with pytest.raises(InputError, match=told) as refused:
-        measured_data(None, path)
+        read_measurements(None, path)
     assert str(path) in str(refused.value)
 
 
@@ -469,9 +467,9 @@ def test_own_measurements_replace_published_ones(tmp_path):
     path = tmp_path / "mine.csv"
     path.write_text("contour_length_nm\n" + "10\n20\n" * 5)
     length, spacing = sorted(
-        measured_data(dm.load_reference("tem-r-au-cu"), path), key=lambda one: one.quantity
+        read_measurements(dm.load_reference("tem-r-au-cu"), path), key=lambda one: one.quantity
     )
     assert (length.value, spacing.low, spacing.high) == (15.0, 1.8, 2.5)
     assert spacing.projected
     with pytest.raises(InputError, match="nothing was measured"):
-        measured_data(None)
+        read_measurements(None)

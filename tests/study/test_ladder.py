@@ -17,6 +17,7 @@ import dipolar_md as dm
 from dipolar_md import theory
 from dipolar_md.analysis.timeseries import mean_estimate
 from dipolar_md.errors import InputError, RunDirectoryError
+from dipolar_md.simulation import session
 from dipolar_md.study import ladder as ladders
 from dipolar_md.study.ladder import (
     Tally,
@@ -121,11 +122,11 @@ def test_energy_at_another_dipole_is_what_the_engine_evaluates(shape):
 
 def test_configurations_are_permuted_and_rungs_keep_their_dipole():
     rungs = recipes([35.0, 36.0, 37.0, 38.0])
-    systems = [recipe.initial() for recipe in rungs]
+    systems = [dm.make_plan(recipe).start() for recipe in rungs]
     energies = [{"electrostatic": u, "field": 0.0} for u in (-4.0, -1.0, -3.0, -2.0)]
     moved, tally = systems, Tally.new(4)
     for step in range(20):
-        moved = ladders._swap(moved, energies, rungs[0].plan()[0], tally, (1, step))
+        moved = ladders.swap(moved, energies, thermal_energy(298.15), tally, (1, step))
         for new, old in zip(moved, systems, strict=True):
             assert new.bodies is old.bodies
         sources = [
@@ -240,7 +241,7 @@ def test_a_kill_between_two_files_mixes_no_sweeps(tmp_path, monkeypatch, writes)
     (tmp_path / "whole").mkdir()
     (tmp_path / "parts").mkdir()
     whole, _ = run(tmp_path / "whole", recipes(DIPOLES, **settings))
-    left, write = [writes], ladders.append_frame
+    left, write = [writes], session.append_frame
 
     def dies(path, frame):
         if not left[0]:
@@ -249,12 +250,19 @@ def test_a_kill_between_two_files_mixes_no_sweeps(tmp_path, monkeypatch, writes)
         write(path, frame)
 
     with monkeypatch.context() as patch:
-        patch.setattr(ladders, "append_frame", dies)
+        patch.setattr(session, "append_frame", dies)
         with pytest.raises(MemoryError):
             run(tmp_path / "parts", recipes(DIPOLES, **settings))
     parts, ladder = run(tmp_path / "parts", recipes(DIPOLES, **settings))
     assert ladder.finished
     assert [arrays(path) for path in parts] == [arrays(path) for path in whole]
+
+
+def test_a_sweep_is_no_longer_than_the_frames_are_apart(tmp_path):
+    settings = {"stages.solution.time_ns": 0.8, "frame_interval_ns": 0.16}
+    paths, _ = run(tmp_path, recipes([36.0, 37.0], **settings), 1000)
+    assert dm.Trajectory(paths[0] / "trajectory.gsd").steps == list(range(0, 1001, 200))
+    assert dm.Run(paths[0]).manifest["exchange"]["sweep_steps"] == 200
 
 
 def test_stages_before_the_last_run_without_swaps(tmp_path):
@@ -274,7 +282,7 @@ def test_stages_before_the_last_run_without_swaps(tmp_path):
     rungs = [dm.load_recipe(base, {"dipole_D": dipole}) for dipole in (42.0, 43.42)]
     parts = []
     paths, ladder = run(tmp_path, rungs, 20, watch=parts.append)
-    sweeps = -(-rungs[0].plan()[-1].steps // 20)
+    sweeps = -(-dm.make_plan(rungs[0]).stages[-1].steps // 20)
     assert ladder.tally.attempts.tolist() == [sweeps * ladders.ROUNDS]  # even pairs of 2 rungs
     trajectory = dm.Trajectory(paths[1] / "trajectory.gsd")
     assert {frame.stage for frame in trajectory} == {"solution", "evaporation", "dry"}
@@ -311,8 +319,8 @@ def test_every_rung_is_a_job_with_its_own_run(ran, ladder_study):
 
 def test_a_ladder_is_submitted_and_run_as_a_whole(ladder_study, tmp_path):
     study, out = ladder_study(replicas=2), tmp_path / "out"
-    bundles = dm.submit_study(study, out, bundle=2, dry_run=True).bundles
-    points = dm.study_status(study, out).points
+    bundles = dm.submit_study(study, out, bundle=2, dry_run=True).tasks
+    points = {id: job.point for id, job in dm.study_status(study, out).jobs.items()}
     assert [[points[id]["dipole_D"] for id in bundle] for bundle in bundles] == [DIPOLES, DIPOLES]
     assert [{points[id]["replica"] for id in bundle} for bundle in bundles] == [{0}, {1}]
     assert dm.run_study(study, out, jobs=bundles[1][1:2]).counts == Counter(done=3)
@@ -414,13 +422,14 @@ def test_ladders_are_made_of_what_differs_in_the_dipole_alone(ladder_study):
         "dipole_D": {"values": [40.0, 30.0], "source": "x"},
         "temperature_K": {"values": [280.0, 300.0], "source": "x"},
     }
-    units = ladder_study(axes=axes, replicas=2).units()
-    assert len(units) == 4
-    for unit in units:
-        assert [point["dipole_D"] for point in unit] == [30.0, 40.0]
-        assert len({(point["temperature_K"], point["replica"]) for point in unit}) == 1
+    ladders = ladder_study(axes=axes, replicas=2).job_groups()
+    assert len(ladders) == 4
+    for ladder in ladders:
+        points = [job.point for job in ladder]
+        assert [point["dipole_D"] for point in points] == [30.0, 40.0]
+        assert len({(point["temperature_K"], point["replica"]) for point in points}) == 1
     grid = ladder_study(axes=axes, sampling="grid", exchange=None)
-    assert grid.units() == [[point] for point in grid.points()]
+    assert grid.job_groups() == [[job] for job in grid.jobs]
 
 
 @pytest.mark.parametrize(
@@ -460,10 +469,10 @@ def test_what_cannot_exchange_is_refused(tmp_path, ladder_study, change, told):
 )
 def test_recipes_that_cannot_exchange_are_refused(change, told):
     with pytest.raises(InputError, match=told):
-        ladders.check_recipe(dm.load_recipe("r-au-cu", change))
+        ladders.check_plan(dm.make_plan("r-au-cu", change))
 
 
 def test_a_last_stage_that_ramps_is_refused():
     recipe = dm.load_recipe("r-au-cu", {"stages.dry.temperature_K": 310.0})
     with pytest.raises(InputError, match="ramp in one before"):
-        ladders.check_recipe(recipe)
+        ladders.check_plan(dm.make_plan(recipe))

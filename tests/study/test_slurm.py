@@ -128,8 +128,8 @@ def test_bundles_wait_run_and_are_reported(closed, command, tmp_path):
     more = toy([20.0, 25.0, 30.0, 43.42])
     added = dm.submit_study(more, out, cpus=2)
     assert added.held == 3
-    ((new,),) = added.bundles
-    assert dm.study_status(more, out).points[new]["dipole_D"] == 25.0
+    ((new,),) = added.tasks
+    assert dm.study_status(more, out).jobs[new].point["dipole_D"] == 25.0
     assert dm.submit_study(more, out) == (None, None, [], 4)  # of two array jobs
     closed()
     until(empty)
@@ -157,7 +157,7 @@ def test_a_task_that_has_to_stop_goes_on_in_the_next_submission(slurm, tmp_path,
     assert dm.study_status(study, out).counts == Counter(interrupted=1)
 
     second = dm.submit_study(study, out)
-    assert second.bundles == first.bundles
+    assert second.tasks == first.tasks
     until(empty, 500)
     assert dm.study_status(study, out).counts == Counter(done=1)
     one, two = dm.Run(run / "run").manifest["sessions"]

@@ -21,12 +21,12 @@ import dipolar_md as dm
 from dipolar_md.analysis.timeseries import Estimate
 from dipolar_md.errors import InputError, RunDirectoryError
 from dipolar_md.parameters import parameter_file, parameter_names, read_toml
-from dipolar_md.simulation.assembly import locked
+from dipolar_md.simulation.session import locked
 from dipolar_md.study import workers
 from dipolar_md.study.project import open_project, prepare
 from dipolar_md.study.stopping import Watch
 from dipolar_md.study.study_file import Stopping
-from dipolar_md.study.table import over_replicas, seed_systems, threshold_dipole
+from dipolar_md.study.table import JobResult, average_replicas, seed_systems, threshold_dipole
 
 
 @pytest.fixture(scope="session")
@@ -68,9 +68,9 @@ def stamps(out):
 def test_shipped_studies_are_meaningful(name):
     study = dm.load_study(name)
     assert study.name == name
-    for point in study.points():
-        if point["replica"] == 0:
-            dm.preflight(study.recipe_of(point))
+    for job in study.jobs:
+        if job.point["replica"] == 0:
+            dm.preflight(job.plan)
 
 
 def test_a_grid_a_list_and_a_hypercube(toy_study):
@@ -102,21 +102,22 @@ def test_an_axis_reaches_the_recipe_and_nothing_else(toy_study):
             "warm": {"values": [300.0], "keys": ["temperature_K"], "source": "x"},
         },
     )
-    recipe = study.recipe_of(study.points()[0])
+    recipe = study.jobs[0].plan.recipe
     assert recipe.stages[0].relative_permittivity == 2.374
     assert (recipe.n_clusters, recipe.dipole_D, recipe.temperature_K) == (100, 20.0, 300.0)
-    own, scanned = (next(iter(r.bodies())) for r in (study.base, recipe))
+    own, scanned = (next(iter(dm.make_plan(r).counts)) for r in (study.base, recipe))
     assert scanned.sites[0].sigma_nm == own.sites[0].sigma_nm  # never solved again
     drying = dm.load_study("drying")
-    assert drying.recipe_of(drying.points()[-1]).stages[1].relative_permittivity == 3.0
+    assert drying.jobs[-1].plan.recipe.stages[1].relative_permittivity == 3.0
+    assert drying.jobs[-1].environment.relative_permittivity == 3.0
 
 
 def test_seeds_follow_from_the_state_point_alone(toy_study):
     more = toy_study(axes={"dipole_D": {"values": [10.0, 20.0, 43.42], "source": "x"}})
     few = toy_study()
-    seeds = {p["dipole_D"]: few.recipe_of(p).seed for p in few.points()}
-    assert {p["dipole_D"]: more.recipe_of(p).seed for p in more.points()}.items() >= seeds.items()
-    assert len({more.recipe_of(p).seed for p in more.points()}) == 6
+    seeds = [{json.dumps(job.point): job.plan.recipe.seed for job in s.jobs} for s in (few, more)]
+    assert seeds[1].items() >= seeds[0].items()
+    assert len(set(seeds[1].values())) == 6
 
 
 @pytest.mark.parametrize(
@@ -146,7 +147,7 @@ def test_wrong_files_are_refused_by_key(tmp_path, change, told):
 
 def test_estimate_counts_steps_and_frames(toy_study):
     study = toy_study()
-    one, all_of_them = (dm.estimate(study, study.points()[:n]) for n in (1, 4))
+    one, all_of_them = dm.estimate_cost(study, study.jobs[:1]), dm.estimate_cost(study)
     assert all_of_them.jobs == 4
     assert all_of_them.core_hours == pytest.approx(4 * one.core_hours)
     assert 0.01 < one.core_hours * 3600 < 1
@@ -179,9 +180,7 @@ def test_signac_opens_the_data(ran):
 
 def test_disk_estimate_is_near(ran, toy_study):
     used = sum(p.stat().st_size for p in Path(ran[2].path).glob("workspace/*/run/*.gsd")) / 1e6
-    assert dm.estimate(toy_study(), toy_study().points()).disk_MB * 6 / 4 == pytest.approx(
-        used, rel=1
-    )
+    assert dm.estimate_cost(toy_study()).disk_MB * 6 / 4 == pytest.approx(used, rel=1)
 
 
 def test_another_study_in_the_same_place_is_refused(ran, toy_study, tmp_path):
@@ -202,7 +201,7 @@ def test_a_failing_state_point_is_told_and_the_others_go_on(toy_study, tmp_path)
     assert status.counts == Counter(done=1, failed=1)
     ((id, error),) = status.errors.items()
     assert "time_step_ps = 0.8 is too long" in error
-    assert status.points[id]["dipole_D"] == 200.0
+    assert status.jobs[id].point["dipole_D"] == 200.0
 
 
 @pytest.mark.parametrize("kills", [1, pytest.param(10, marks=pytest.mark.validate)])
@@ -251,13 +250,14 @@ def test_two_at_once_and_a_killed_leader(toy_study, tmp_path):
 
 def test_a_job_that_another_process_holds_is_left_to_it(toy_study, tmp_path):
     study = toy_study(replicas=1)
-    held, other = open_project(study, prepare(study, tmp_path / "out"))
-    with locked(Path(held.path)):
+    project = open_project(study, prepare(study, tmp_path / "out"))
+    held, other = (project.folder(id) for id in project.jobs)
+    with locked(held.path):
         status = dm.run_study(study, tmp_path / "out", workers=1)
         assert status.states == {held.id: "running", other.id: "done"}
         # the same where it was taken after this study looked
-        assert workers._do([held], study, None, "cpu", 1) == "running"
-        assert not (Path(held.path) / "run").exists()
+        assert workers._do([(held, study.jobs[0])], study, None, "cpu", 1) == "running"
+        assert not (held.path / "run").exists()
         assert not held.document()
     assert dm.study_status(study, tmp_path / "out").states[held.id] == "waiting"
 
@@ -328,25 +328,25 @@ def test_the_threshold_is_where_the_length_passes_two():
     assert threshold_dipole([20.0, 30.0], [3.0, 5.0], [0.1, 0.1]) == (None, None, 20.0)
 
 
-def test_replicas_are_one_state_point():
-    def row(dipole, replica, length, error):
+def test_replicas_are_one_state_point(toy_study):
+    def row(length, error):
         return {
-            "dipole_D": dipole,
-            "replica": replica,
             "mean_chain_length_energy_0_5": length,
             "mean_chain_length_energy_0_5_err": error,
             "equilibrated": True,
         }
 
-    rows = [row(20.0, 0, 2.0, 0.1), row(20.0, 1, 4.0, 0.1), row(30.0, 0, 5.0, 0.2)]
-    two, one = over_replicas(rows, ["dipole_D"])
+    rows = [row(2.0, 0.1), row(4.0, 0.1), row(5.0, 0.2)]
+    results = [JobResult(*each) for each in zip(toy_study().jobs, rows, strict=False)]
+    two, one = average_replicas(results)
+    assert (two.point, one.point) == ({"dipole_D": 20.0}, {"dipole_D": 43.42})
     assert (two.replicas, two.length) == (
         2,
         Estimate(3.0, 1.0),
     )  # they scatter by more than they say
     assert one.length == Estimate(5.0, 0.2)
     rows[1]["mean_chain_length_energy_0_5"] = 2.0
-    assert over_replicas(rows, ["dipole_D"])[0].length.error == pytest.approx(0.1 / np.sqrt(2))
+    assert average_replicas(results)[0].length.error == pytest.approx(0.1 / np.sqrt(2))
 
 
 def test_seed_systems_stand_at_the_same_coupling():
@@ -382,22 +382,6 @@ def test_the_report_holds_every_job_once(ran, toy_study):
     }
 
 
-def test_a_map_is_drawn_where_there_are_two_axes(ran, toy_study, monkeypatch):
-    from dipolar_md.reports import study as study_report
-
-    axes = {"dipole_D": {"values": [20, 30.0, 43.42], "source": "a toy"}}
-    found = dm.report_study(toy_study(axes=axes), ran[2].path)
-    means = [
-        mean._replace(row=mean.row | {"relative_permittivity": eps})
-        for mean in found.means
-        for eps in (1.0, 2.0)
-    ]
-    paths = study_report._draw_study(
-        ran[2].path / "figures", means, ["dipole_D", "relative_permittivity"], found.thresholds
-    )
-    assert "phase_map.png" in {path.name for path in paths}
-
-
 # --- The commands ---------------------------------------------------------------------------------
 
 
@@ -413,7 +397,7 @@ def test_commands(command, ran, toy_study, tmp_path):
     assert "6 done" in answer.words
     answer = command("study", "report", path, out)
     assert answer.code == 0
-    for words in ("Mean chain length (clusters)", "dipole D λ", "43.42 7.57", "±", "results.csv"):
+    for words in ("Mean chain length (clusters)", "dipole / D λ", "43.42 7.57", "±", "results.csv"):
         assert words in answer.words
     assert command("study", "status", path, f"--out={tmp_path / 'new'}").words.endswith("6 waiting")
     answer = command("study", "report", path, f"--out={tmp_path / 'new'}")

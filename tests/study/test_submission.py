@@ -15,9 +15,9 @@ from study.toy_studies import toy, write
 import dipolar_md as dm
 from dipolar_md.engines.protocol import Finding
 from dipolar_md.errors import EngineMissingError, InputError, RunDirectoryError
-from dipolar_md.simulation.assembly import locked
+from dipolar_md.simulation.session import locked
 from dipolar_md.study import devices, workers
-from dipolar_md.study.devices import divide, environment_of, visible_gpus
+from dipolar_md.study.devices import assign_devices, environment_of, visible_gpus
 
 
 @pytest.fixture
@@ -50,18 +50,18 @@ def machine(monkeypatch):
 
 def test_each_worker_has_its_cores_or_its_gpu(machine):
     machine(cores=8)
-    assert divide() == [None] * 8
-    assert divide(ranks=3) == [None] * 2
-    assert divide(3) == [None] * 3
-    assert divide(2, 4) == [None] * 2
+    assert assign_devices() == [None] * 8
+    assert assign_devices(ranks=3) == [None] * 2
+    assert assign_devices(3) == [None] * 3
+    assert assign_devices(2, 4) == [None] * 2
     machine(cores=8, gpus="0,2,GPU-1a2b")
-    assert divide() == ["0", "2", "GPU-1a2b"]  # auto takes them
-    assert divide(2, device="gpu") == ["0", "2"]
-    assert divide(4) == [None] * 4  # too few of them
-    assert divide(device="cpu") == [None] * 8
-    assert divide(ranks=4) == [None] * 2  # ranks are for cores
+    assert assign_devices() == ["0", "2", "GPU-1a2b"]  # auto takes them
+    assert assign_devices(2, device="gpu") == ["0", "2"]
+    assert assign_devices(4) == [None] * 4  # too few of them
+    assert assign_devices(device="cpu") == [None] * 8
+    assert assign_devices(ranks=4) == [None] * 2  # ranks are for cores
     machine(cores=8, gpus="0", usable=False)
-    assert divide() == [None] * 8
+    assert assign_devices() == [None] * 8
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_each_worker_has_its_cores_or_its_gpu(machine):
 def test_what_the_machine_lacks_is_refused(machine, asked, gpus, error, told):
     machine(8, gpus, usable=gpus != "old")
     with pytest.raises(error, match=told):
-        divide(**asked)
+        assign_devices(**asked)
 
 
 def test_gpus_are_those_of_the_environment_or_of_the_driver(machine, monkeypatch, tmp_path):
@@ -109,7 +109,7 @@ def test_the_environment_is_put_back(monkeypatch):
 
 
 def test_workers_see_one_gpu_each_and_use_it(study, tmp_path, monkeypatch):
-    monkeypatch.setattr(workers, "divide", lambda *_: ["4", "7"])
+    monkeypatch.setattr(workers, "assign_devices", lambda *_: ["4", "7"])
     seen = set()
 
     def look(part, states):
@@ -136,7 +136,7 @@ def test_a_study_on_gpus(study, tmp_path):
 def test_ranks_reach_the_engine_and_only_the_chosen_jobs_run(study, tmp_path):
     if len(os.sched_getaffinity(0)) < 2:
         pytest.skip("two ranks need two cores")
-    one, *_ = dm.submit_study(study, tmp_path / "out", bundle=1, dry_run=True).bundles
+    one, *_ = dm.submit_study(study, tmp_path / "out", bundle=1, dry_run=True).tasks
     status = dm.run_study(study, tmp_path / "out", ranks=2, jobs=one)
     assert status.states == {one[0]: "done"}
     assert dm.study_status(study, tmp_path / "out").counts == Counter(done=1, waiting=3)
@@ -204,7 +204,7 @@ def test_the_script_runs_a_bundle_of_the_study_as_it_was_submitted(study, tmp_pa
     task = subprocess.run(["bash", given.script], env=os.environ | {"SLURM_ARRAY_TASK_ID": "1"})
     assert task.returncode == 0
     states = dm.study_status(study, out).states
-    assert [id for id, state in states.items() if state == "done"] == given.bundles[1]
+    assert [id for id, state in states.items() if state == "done"] == given.tasks[1]
 
 
 def test_two_submissions_at_once_are_one(study, tmp_path):
@@ -225,12 +225,12 @@ def test_gpus_are_asked_for(study, tmp_path):
 
 
 def test_a_bundle_takes_half_of_the_walltime_by_the_estimate(study, tmp_path):
-    hours = dm.estimate(study, study.points()[:1]).core_hours
+    hours = dm.estimate_cost(study, study.jobs[:1]).core_hours
     longer = round(0.6 / hours)  # of a job that takes 0.6 h
     study = toy([20.0, 25.0, 30.0, 43.42], **{"stages.solution.time_ns": 0.4 * longer})
 
     def size(**asked):
-        return len(dm.submit_study(study, tmp_path / "out", dry_run=True, **asked).bundles[0])
+        return len(dm.submit_study(study, tmp_path / "out", dry_run=True, **asked).tasks[0])
 
     assert size(walltime="00:30:00") == 1  # never none
     assert size(walltime="03:00:00") == 2

@@ -10,35 +10,20 @@ import numpy as np
 import pytest
 import tomli_w
 from matplotlib.figure import Figure
+from study.toy_studies import finish, finished_row
 
 import dipolar_md as dm
 from dipolar_md import plots
 from dipolar_md.parameters import parameter_file, read_toml
-from dipolar_md.study.project import open_project, prepare
-from dipolar_md.study.table import over_replicas, study_rows, thresholds, to_parquet
+from dipolar_md.study.table import (
+    JobResult,
+    average_replicas,
+    find_thresholds,
+    read_results,
+    to_parquet,
+)
 
 ROOT = Path(__file__).parents[2]
-
-
-def row_of(point, length, fractions=None, **more):
-    """A finished job with ideal chains of a mean length."""
-    q = 1 - 1 / length
-    known = {n: q ** (n // 2) - q**n for n in (1, 2, 4, 8)} if fractions is None else fractions
-    return {
-        "cluster": "r-au-cu",
-        "relative_permittivity": 1.0,
-        "temperature_K": 298.15,
-        "concentration_mM": 5.0,
-        "lambda_contact": 7.0,
-        "expected_mean_chain_length": None,
-        "equilibrated": True,
-        **{f"mean_chain_length_{key}": length for key in ("energy_0_5", "energy_0_7")},
-        "mean_chain_length_distance_1_3_attractive": length,
-        **{f"chain_fraction_to_{n}": value for n, value in known.items()},
-        **{f"chain_fraction_to_{n}_err": 0.01 for n in known},
-        **point,
-        **more,
-    }
 
 
 def test_parquet_keeps_types_and_what_is_missing():
@@ -83,17 +68,21 @@ def test_fractions_of_chains_are_those_of_the_frames(finished):
 
 
 def test_a_length_that_one_replica_never_saw_counts_as_none_there():
-    rows = [
-        row_of({"dipole_D": 20.0, "replica": 0}, 1.5, {1: 0.5, 2: 0.5}),
-        row_of({"dipole_D": 20.0, "replica": 1}, 1.5, {1: 0.5, 2: 0.3, 4: 0.2}),
-    ]
-    (mean,) = over_replicas(rows, ["dipole_D"])
+    def result(job, fractions):
+        row = finished_row(1.5, dipole_D=20.0)
+        row = {key: value for key, value in row.items() if not key.startswith("chain_fraction")}
+        for n, value in fractions.items():
+            row |= {f"chain_fraction_to_{n}": value, f"chain_fraction_to_{n}_err": 0.01}
+        return JobResult(job, row)
+
+    jobs = dm.load_study("demo").jobs
+    first = result(jobs[0], {1: 0.5, 2: 0.5})
+    (mean,) = average_replicas([first, result(jobs[1], {1: 0.5, 2: 0.3, 4: 0.2})])
     assert {n: one.value for n, one in mean.fractions.items()} == pytest.approx(
         {1: 0.5, 2: 0.4, 4: 0.1}
     )
     assert mean.fractions[4].error == pytest.approx(0.1)  # they scatter: 0 and 0.2
-    old = {k: v for k, v in rows[0].items() if not k.startswith("chain_fraction")}
-    assert over_replicas([old], ["dipole_D"])[0].fractions == {}
+    assert average_replicas([result(jobs[0], {})])[0].fractions == {}
 
 
 def test_ideal_chains_lie_on_their_line():
@@ -124,14 +113,12 @@ def mapped(tmp_path):
         del data[part]["stages.solution.relative_permittivity"]
     file = tmp_path / "mine.toml"
     file.write_bytes(tomli_w.dumps(data).encode())
-    study, path = dm.load_study(file), tmp_path / "study"
-    path.mkdir()
-    prepare(study, path)
-    for job in open_project(study, path):
-        point = dict(job.cached_statepoint)
+
+    def row(point):
         length = 1 + math.exp(0.2 * (point["dipole_D"] - 30) / point["relative_permittivity"])
-        job.document.reset({"status": "done", "error": "", "row": row_of(point, length)})
-    return file, path
+        return finished_row(length, **point)
+
+    return file, finish(dm.load_study(file), tmp_path / "study", row)
 
 
 def test_the_phase_map_is_drawn_from_a_study(mapped, monkeypatch, capsys):
@@ -151,16 +138,16 @@ def test_the_report_tells_what_parquet_needs(mapped, monkeypatch, command):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     answer = command("study", "report", file, f"--out={path}")
     assert "results.parquet needs pyarrow: pip install 'dipolar-md[parquet]'" in answer.words
-    assert "figures/length_distributions.png" in answer.words
-    rows = study_rows(dm.load_study(file), path)
-    means = over_replicas(rows, ["dipole_D", "relative_permittivity"])
-    found = thresholds(means, ["dipole_D", "relative_permittivity"])
+    for name in ("length_distributions", "phase_map"):
+        assert f"figures/{name}.png" in answer.words
+    means = average_replicas(read_results(dm.load_study(file), path).results)
+    found = find_thresholds(means)
     chart = dm.phase_map(means, found)
-    assert chart.found == (
+    assert chart.threshold == (
         [pytest.approx(one.dipole_D.value) for one in found if one.criterion == "energy_0.5"],
         [1.0, 2.0],
     )
     assert chart.systems[0].name == "R-Au-Cu"
     assert sorted(set(chart.relative_permittivity)) == [1.0, 2.0]
-    one = [mean for mean in means if mean.row["relative_permittivity"] == 1]
+    one = [mean for mean in means if mean.point["relative_permittivity"] == 1]
     assert dm.phase_map(one, found) is None

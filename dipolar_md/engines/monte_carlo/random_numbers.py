@@ -13,7 +13,7 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     try:
         return numba.njit(cache=True)(function)  # type: ignore[no-any-return]
     except RuntimeError:  # no place for a cache
-        return numba.njit(function)  # type: ignore[no-any-return]
+        return numba.njit(function)
 
 
 @compiled
