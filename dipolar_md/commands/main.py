@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from dipolar_md.commands.predict import predict
 from dipolar_md.commands.study import DeviceChoice, study
 from dipolar_md.commands.terminal import (
     analyzed,
@@ -40,6 +41,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(study, name="study")
+app.command(epilog="Example: `dipolar-md predict r-au-cu --concentration-mM 10`")(predict)
 
 
 class EngineChoice(StrEnum):
@@ -48,6 +50,7 @@ class EngineChoice(StrEnum):
     auto = "auto"
     hoomd = "hoomd"
     lammps = "lammps"
+    monte_carlo = "monte_carlo"
 
 
 class DipoleMethod(StrEnum):
@@ -417,7 +420,12 @@ def doctor() -> None:
     from dipolar_md.engines.versions import version_of
 
     table = table_of("Engines", "engine", "device", "version", "usable", "note")
-    for name, device in (("hoomd", "gpu"), ("hoomd", "cpu"), ("lammps", "cpu")):
+    for name, device in (
+        ("hoomd", "gpu"),
+        ("hoomd", "cpu"),
+        ("lammps", "cpu"),
+        ("monte_carlo", "cpu"),
+    ):
         found = inspect_engine(name, device)  # type: ignore[arg-type]
         usable = "[green]yes[/]" if found.usable else "[red]no[/]"
         table.add_row(name, device, found.version or "–", usable, escaped(found.note))

@@ -1,17 +1,16 @@
 """Compiled random numbers and directions, from a state that is an array."""
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numba
 import numpy as np
 
 
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+def compiled(function: Any) -> Any:
     """Compile a function, and keep the code where a directory can be written."""
     try:
-        return numba.njit(cache=True)(function)  # type: ignore[no-any-return]
+        return numba.njit(cache=True)(function)
     except RuntimeError:  # no place for a cache
         return numba.njit(function)
 

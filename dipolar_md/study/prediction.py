@@ -180,7 +180,7 @@ def _plain(value: Any) -> dict[str, Any]:
 
 def predict_lengths(
     cluster: str | Path | Cluster,
-    concentration_mM: float | Sequence[float] = CONCENTRATIONS_mM,
+    concentration_mM: float | Sequence[float] | None = None,
     relative_permittivity: float = 1.0,
     temperature_K: float = REFERENCE_TEMPERATURE_K,
     polarisation: float | Sequence[float] | None = None,
@@ -196,7 +196,7 @@ def predict_lengths(
 
     Args:
         cluster: Shipped name, file, or cluster.
-        concentration_mM: Concentrations of the dry state or of a solution.
+        concentration_mM: Concentrations of the dry state or of a solution; None for 0.1 to 100 mM.
         relative_permittivity: Permittivity of the medium; of the solvent where there is
             polarisation.
         temperature_K: Temperature.
