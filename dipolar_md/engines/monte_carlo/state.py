@@ -20,7 +20,6 @@ from dipolar_md.engines.monte_carlo.kernel import (
     surroundings,
 )
 from dipolar_md.engines.monte_carlo.random_numbers import compiled
-from dipolar_md.model.body import Body
 from dipolar_md.model.interactions import Interactions
 from dipolar_md.model.system import Floats, System, align_z, rotated
 from dipolar_md.units import thermal_energy
