@@ -15,7 +15,7 @@ result is a float for scalars and an array of the broadcast shape otherwise. Eve
 import math
 import operator
 from functools import lru_cache
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from dipolar_md import units
 from dipolar_md.errors import InputError
 
-FloatOrArray: TypeAlias = Any
+FloatOrArray: TypeAlias = float | NDArray[np.float64]
 """A float for scalar arguments, otherwise a float array of the broadcast shape."""
 
 _MAX_EXPONENT = 500.0  # exp() of it leaves room for every prefactor below 1.8e308
@@ -103,7 +103,7 @@ def dipole_pair(
     )
     (permittivity,) = _positive(relative_permittivity=relative_permittivity)
     (r,) = _positive(separation_nm=np.linalg.norm(separation, axis=-1))
-    r = r[..., None]
+    r = np.asarray(r)[..., None]
     n = separation / r
     k = units.KE / np.asarray(permittivity)[..., None] / r**3
     ab, an, bn = (np.sum(u * v, axis=-1, keepdims=True) for u, v in ((a, b), (a, n), (b, n)))
@@ -214,28 +214,7 @@ def dipolar_coupling(
     """
     (scale,) = _not_negative(energy_scale=energy_scale)
     distance, temperature = _positive(distance_nm=distance_nm, temperature_K=temperature_K)
-    return scale / (distance**3 * units.thermal_energy(temperature))
-
-
-def bjerrum_length(relative_permittivity: ArrayLike, temperature_K: ArrayLike) -> FloatOrArray:
-    """Return the distance at which two elementary charges interact with kT.
-
-    l_B = e²/(4πε₀ε_r kT)
-
-    Args:
-        relative_permittivity: ε_r of the uniform medium, positive.
-        temperature_K: Temperature in K, positive.
-
-    Returns:
-        l_B in nm.
-
-    Raises:
-        InputError: an argument that is not positive.
-    """
-    permittivity, temperature = _positive(
-        relative_permittivity=relative_permittivity, temperature_K=temperature_K
-    )
-    return units.KE / (permittivity * units.thermal_energy(temperature))
+    return scale / (distance**3 * (units.KB * temperature))
 
 
 # --- Two spheres ----------------------------------------------------------------------------------
@@ -277,7 +256,7 @@ def wca_force(
     −dw/dr = (24ε/r) [2(σ/r)¹² − (σ/r)⁶] for r < 2^(1/6) σ, else 0
 
     Args:
-        distance_nm: Distance r, in nm, positive.
+        distance_nm: distance r, in nm, positive.
         sigma_nm: σ in nm, positive.
         epsilon_kJ_mol: ε in kJ/mol, positive.
 
@@ -293,7 +272,8 @@ def wca_force(
         distance_nm=distance_nm, sigma_nm=sigma_nm, epsilon_kJ_mol=epsilon_kJ_mol
     )
     s = np.maximum((sigma / distance) ** 6, 0.5)
-    return 24 * epsilon / distance * s * (2 * s - 1)
+    force: FloatOrArray = 24 * epsilon / distance * s * (2 * s - 1)
+    return force
 
 
 def wca_sigma(
@@ -362,7 +342,7 @@ def chain_energy(n: int) -> float:
     E = −2 Σ_{k=1}^{n−1} (n − k)/k³
 
     Args:
-        n: Number of dipoles, at least 1.
+        n: number of dipoles, at least 1.
 
     Returns:
         The energy in units of A/σ³, σ the distance of neighbours.
@@ -384,7 +364,7 @@ def ring_energy(n: int) -> float:
     E = −(n/2) Σ_{k=1}^{n−1} (1 + cos²φ_k) (sin φ_1 / sin φ_k)³, with φ_k = πk/n
 
     Args:
-        n: Number of dipoles, at least 2 (an antiparallel pair side by side).
+        n: number of dipoles, at least 2 (an antiparallel pair side by side).
 
     Returns:
         The energy in units of A/σ³, σ the distance of neighbours.
@@ -418,13 +398,13 @@ def polarisation_gain(polarisability_nm3: ArrayLike, distance_nm: ArrayLike) -> 
             polarise each other without end.
 
     Valid for an infinite straight chain of point polarisabilities, α ≪ r³/4ζ(3).
-    Source: derived here; the field of the chain is that of `chain_energy`.
+    Source: derived here; the field of a long chain is 4ζ(3)μ/r³.
     """
     from scipy.special import zeta
 
     (alpha,) = _not_negative(polarisability_nm3=polarisability_nm3)
     (distance,) = _positive(distance_nm=distance_nm)
-    share = 4 * zeta(3.0) * alpha / distance**3
+    share = 4 * float(zeta(3.0)) * alpha / distance**3
     if np.any(share >= 1):
         raise InputError(
             f"theory: 4ζ(3) α/r³ must be less than 1; found {np.max(share):.6g}. Is "
@@ -475,7 +455,7 @@ def polarised_dipole_pair_energy(
     alpha_a, alpha_b = _not_negative(
         polarisability_a_nm3=polarisability_a_nm3, polarisability_b_nm3=polarisability_b_nm3
     )
-    (r,) = _positive(separation_nm=np.linalg.norm(separation, axis=-1))
+    r = np.asarray(_positive(separation_nm=np.linalg.norm(separation, axis=-1))[0])
     _below_catastrophe("4 α_a α_b/r⁶", 4 * alpha_a * alpha_b / r**6)
     n = separation / r[..., None]
     along_a, along_b = np.sum(a * n, axis=-1), np.sum(b * n, axis=-1)
@@ -721,7 +701,7 @@ def critical_polarisability(distance_nm: ArrayLike) -> FloatOrArray:
     from scipy.special import zeta
 
     (distance,) = _positive(distance_nm=distance_nm)
-    return distance**3 / (4 * zeta(3.0))
+    return distance**3 / (4 * float(zeta(3.0)))
 
 
 def clausius_mossotti_permittivity(
@@ -813,7 +793,8 @@ def log_orientational_average(coupling: ArrayLike) -> FloatOrArray:
         coupling: x, dimensionless, not negative.
 
     Returns:
-        The logarithm: 0 at x = 0, x²/3 for weak and 2x − ln 6x² for strong coupling.
+        The logarithm: 0 at x = 0, x²/3 for weak and 2x − ln 6x² for strong coupling; to eleven
+        digits up to x = 250, beyond which no pair that repels at all comes.
 
     Raises:
         InputError: a negative coupling.
@@ -876,7 +857,7 @@ def second_virial(
     sigma, epsilon, temperature = _positive(
         sigma_nm=sigma_nm, epsilon_kJ_mol=epsilon_kJ_mol, temperature_K=temperature_K
     )
-    kT = units.thermal_energy(temperature)
+    kT = units.KB * temperature
     depth = -pair_minimum(sigma, epsilon, energy_scale)[1] / kT
     if np.any(depth > _MAX_EXPONENT):
         raise InputError(
@@ -934,7 +915,8 @@ def bonding_volume(
     without = second_virial(sigma_nm, epsilon_kJ_mol, none, temperature_K)
     pair = without - second_virial(sigma_nm, epsilon_kJ_mol, energy_scale, temperature_K)
     # A vanishing coupling may leave the difference a rounding error below zero.
-    return np.maximum(pair, 0.0) * np.exp(2 * (zeta(3.0) - 1) * coupling)
+    gain: FloatOrArray = np.exp(2 * (float(zeta(3.0)) - 1) * coupling)
+    return np.maximum(pair, 0.0) * gain
 
 
 def polarised_bonding_volume(
@@ -1085,7 +1067,8 @@ def _log_orientational_average(coupling: ArrayLike) -> FloatOrArray:
     # sinh(y)/y = e^y (1 − e^(−2y))/(2y), with e^(2x), its largest value, taken out.
     scaled = np.exp(x * (s - 2)) * -np.expm1(-2 * y) / (2 * y)
     # All terms underflow only deep inside the repulsion, where the value doesn't matter.
-    return 2 * x[..., 0] + np.log(np.maximum(scaled @ weights, np.finfo(float).tiny))
+    average: FloatOrArray = np.log(np.maximum(scaled @ weights, np.finfo(float).tiny))
+    return 2 * x[..., 0] + average
 
 
 def _long_range_part(coupling: FloatOrArray) -> FloatOrArray:
@@ -1095,7 +1078,8 @@ def _long_range_part(coupling: FloatOrArray) -> FloatOrArray:
     s, weights = _orientations()
     y = np.maximum(np.asarray(coupling)[..., None] * s, 1e-300)
     kernel = 1 + (y * shichi(y)[0] - np.cosh(y) - np.sinh(y) / y) / 2
-    return kernel @ weights
+    part: FloatOrArray = kernel @ weights
+    return part
 
 
 def _couplings(coupling: ArrayLike) -> FloatOrArray:
@@ -1118,9 +1102,9 @@ def _count(n: int, least: int) -> int:
     return count
 
 
-def _floats(arguments: dict[str, Any]) -> list[Any]:
+def _floats(arguments: dict[str, ArrayLike]) -> list[FloatOrArray]:
     """Return the arguments as finite floats or float arrays."""
-    values = []
+    values: list[FloatOrArray] = []
     for name, argument in arguments.items():
         try:
             value = np.asarray(argument, dtype=float)[()]
@@ -1132,7 +1116,7 @@ def _floats(arguments: dict[str, Any]) -> list[Any]:
     return values
 
 
-def _positive(**arguments: Any) -> list[Any]:
+def _positive(**arguments: ArrayLike) -> list[FloatOrArray]:
     values = _floats(arguments)
     for name, value in zip(arguments, values, strict=True):
         if np.any(value <= 0):
@@ -1140,7 +1124,7 @@ def _positive(**arguments: Any) -> list[Any]:
     return values
 
 
-def _not_negative(**arguments: Any) -> list[Any]:
+def _not_negative(**arguments: ArrayLike) -> list[FloatOrArray]:
     values = _floats(arguments)
     for name, value in zip(arguments, values, strict=True):
         if np.any(value < 0):
@@ -1148,7 +1132,7 @@ def _not_negative(**arguments: Any) -> list[Any]:
     return values
 
 
-def _vectors(**arguments: Any) -> list[Any]:
+def _vectors(**arguments: ArrayLike) -> list[FloatOrArray]:
     values = _floats(arguments)
     for name, value in zip(arguments, values, strict=True):
         if np.shape(value)[-1:] != (3,):

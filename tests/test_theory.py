@@ -215,13 +215,6 @@ def test_couplings_of_the_clusters(dipole_D, distance, permittivity, coupling, d
     assert theory.dipolar_coupling(scale, distance, T) == printed(coupling, decimals)
 
 
-def test_bjerrum_length_in_si_units():
-    metres = si.e**2 / (4 * math.pi * si.epsilon_0 * 78.36 * si.k * T)
-    assert theory.bjerrum_length(78.36, T) == pytest.approx(metres * 1e9, rel=1e-8)
-    # The distance at which two unit charges have kT.
-    assert KE / 78.36 / theory.bjerrum_length(78.36, T) == pytest.approx(KT, rel=1e-14)
-
-
 # --- Two spheres ----------------------------------------------------------------------------------
 
 
@@ -346,21 +339,21 @@ def test_orientational_average_by_brute_force():
     u = theory.dipole_pair(Z, a, b).energy / KE
     for x in (0.5, 2.0, 5.0):
         mean = np.einsum("abf,a,b->", np.exp(-x * u), weight, weight) / (4 * 24)
-        assert theory.orientational_average(x) == pytest.approx(mean, rel=1e-12)
+        assert theory.log_orientational_average(x) == pytest.approx(math.log(mean), rel=1e-11)
 
 
 def test_orientational_average_is_safe_from_zero_to_its_limit():
-    assert theory.orientational_average(0.0) == pytest.approx(1, rel=1e-14)
-    assert theory.orientational_average(1e-3) - 1 == pytest.approx(1e-6 / 3, rel=1e-6)
+    assert theory.log_orientational_average(0.0) == pytest.approx(0, abs=1e-14)
+    assert theory.log_orientational_average(1e-3) == pytest.approx(1e-6 / 3, rel=1e-6)
     x = np.array([1e-4, 0.3, 20, 100, 250])
-    for value, average in zip(x, theory.orientational_average(x), strict=True):
+    for value, average in zip(x, theory.log_orientational_average(x), strict=True):
         # e^(−2x) is taken out so that quad sees numbers of order 1.
         def scaled(c, x=value):
             y = x * math.sqrt(1 + 3 * c**2)
             return (math.exp(y - 2 * x) - math.exp(-y - 2 * x)) / (2 * y)
 
         exact, _ = quad(scaled, 0, 1, epsabs=0, epsrel=1e-12, limit=200)
-        assert average * math.exp(-2 * value) == pytest.approx(exact, rel=1e-11)
+        assert math.exp(average - 2 * value) == pytest.approx(exact, rel=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -423,7 +416,8 @@ def test_soft_sphere_virial_by_quadrature(epsilon, coupling):
 
     def mayer(r):
         wall = math.exp(-theory.wca_energy(r, sigma, epsilon * kT) / kT)
-        average = theory.orientational_average(theory.dipolar_coupling(scale, r, temperature))
+        coupling = theory.dipolar_coupling(scale, r, temperature)
+        average = math.exp(theory.log_orientational_average(coupling))
         return (1 - wall * average) * r**2
 
     least, cutoff = 0.3 * sigma if epsilon < 1 else 0.6 * sigma, 2 ** (1 / 6) * sigma
@@ -539,19 +533,12 @@ def test_stokes_friction_in_si_units():
         ("dipolar_coupling", (1.0, -1.0, T), "distance_nm"),
         ("dipolar_coupling", (1.0, 1.0, 0.0), "temperature_K"),
         ("dipolar_coupling", (-1.0, 1.0, T), "energy_scale"),
-        ("bjerrum_length", (0.0, T), "relative_permittivity"),
-        ("bjerrum_length", (1.0, math.inf), "temperature_K"),
         ("wca_energy", (0.0, 1.0, 1.0), "distance_nm"),
-        ("wca_force", (1.0, -1.0, 1.0), "sigma_nm"),
         ("wca_sigma", (1.0, 0.0, 1.0), "epsilon_kJ_mol"),
         ("wca_sigma", (1.0, 1.0, -1.0), "energy_scale"),
         ("pair_minimum", (0.0, 1.0, 1.0), "sigma_nm"),
         ("pair_minimum", (1.0, 1.0, -1.0), "energy_scale"),
-        ("chain_energy", (0,), "`n`"),
-        ("chain_energy", (2.5,), "`n`"),
-        ("ring_energy", (1,), "`n`"),
-        ("orientational_average", (-0.1,), "coupling"),
-        ("orientational_average", (251.0,), "coupling"),
+        ("log_orientational_average", (-0.1,), "coupling"),
         ("second_virial_hard_sphere", (251.0,), "coupling"),
         ("second_virial", (1.0, KT, 300 * KT, T), "pair minimum"),
         ("second_virial", (1.0, KT, KT, -T), "temperature_K"),

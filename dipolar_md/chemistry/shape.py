@@ -171,11 +171,11 @@ def contacts(molecule: Molecule, axis: ArrayLike) -> Contacts:
     placed, radii = dipole_frame(molecule, axis), molecule.van_der_waals_nm
     reach = radii[:, None] + radii[None, :]
     turns = 2 * np.pi * np.arange(_AXIAL_ANGLES) / _AXIAL_ANGLES
-    axial = [_first_touch(placed, _turned(placed, turn), reach, 2) for turn in turns]
+    axial = [first_touch(placed, _turned(placed, turn), reach, 2) for turn in turns]
     turns = 2 * np.pi * np.arange(_LATERAL_ANGLES) / _LATERAL_ANGLES
     flipped = placed * np.array([1.0, -1.0, -1.0])  # half a turn about x: antiparallel, no mirror
     sides = [(_turned(placed, turn), _turned(flipped, turn)) for turn in turns]
-    lateral = [_first_touch(one, other, reach, 0) for one, _ in sides for _, other in sides]
+    lateral = [first_touch(one, other, reach, 0) for one, _ in sides for _, other in sides]
     return Contacts(
         float(np.mean(axial)),
         (min(axial), max(axial)),
@@ -191,7 +191,7 @@ def _turned(positions: Floats, angle: float) -> Floats:
     return turned
 
 
-def _first_touch(one: Floats, other: Floats, reach: Floats, along: int) -> float:
+def first_touch(one: Floats, other: Floats, reach: Floats, along: int) -> float:
     """Return the shift of `other` along an axis at which its spheres first touch those of `one`."""
     across = [axis for axis in range(3) if axis != along]
     gap = reach**2
@@ -319,5 +319,6 @@ def _mismatch(molecule: Molecule, image: Floats, original: Floats) -> float:
     worst = 0.0
     for number in np.unique(molecule.numbers):
         chosen = molecule.numbers == number
-        worst = max(worst, cKDTree(original[chosen]).query(image[chosen])[0].max())
+        gaps, _ = cKDTree(original[chosen]).query(image[chosen])
+        worst = max(worst, float(np.max(gaps)))
     return float(worst) / SYMMETRY_TOLERANCE_NM

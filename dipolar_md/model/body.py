@@ -236,7 +236,7 @@ def coarse_grain(
     hand = _handedness(cluster, handedness)
     alpha = _polarisability(cluster, polarisation, polarisability_nm3)
     points = _points(cluster, polarisation, alpha, hand)
-    scale = theory.dipole_energy_scale(cluster.dipole_e_nm)
+    scale = float(theory.dipole_energy_scale(cluster.dipole_e_nm))
     scales = [scale, scale]
     if contact_calibration == "with-polarisation":
         lateral = cluster.lateral_contact_nm.value

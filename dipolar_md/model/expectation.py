@@ -298,7 +298,7 @@ def phase_estimate(body: Body, most_coupling: float = 12.0) -> PhaseEstimate:
     curve = CubicSpline(nodes, np.log(np.array(volumes) / nodes**2))
     bonding = np.exp(curve(coupling)) * coupling**2
     lengths = theory.association_mean_length(concentration * MILLIMOLAR, bonding[:, None])
-    return PhaseEstimate(concentration, coupling, lengths)
+    return PhaseEstimate(concentration, coupling, np.asarray(lengths))
 
 
 def describe(

@@ -274,7 +274,9 @@ def cell_matrix(box: Floats) -> Floats:
 def rotated(orientations: Floats, vectors: ArrayLike, inverse: bool = False) -> Floats:
     """Return vectors (N, 3) turned by quaternions (N, 4), or back: scipy takes a fifth of rowan."""
     turns = Rotation.from_quat(orientations[:, [1, 2, 3, 0]])
-    return np.asarray(turns.apply(vectors, inverse), dtype=np.float64).reshape(-1, 3)
+    return np.asarray(
+        turns.apply(np.asarray(vectors, np.float64), inverse), dtype=np.float64
+    ).reshape(-1, 3)
 
 
 def fractions(vectors: Floats, box: Floats) -> Floats:

@@ -33,7 +33,7 @@ from dipolar_md.plots.style import (
     width_points,
 )
 
-_MONOMER = "#DEDEDE"
+MONOMER = "#DEDEDE"
 _DEFAULT_THRESHOLD = 0.5  # of the contact energy; bonds are stronger, unless a caller says else
 
 
@@ -72,7 +72,7 @@ def draw_film(
     grown = int(sizes.max(initial=1))
     norm = LogNorm(2, max(grown, 10))
     viridis = ListedColormap(colormaps["viridis"](np.linspace(0.12, 1.0, 256)))
-    colours = viridis.with_extremes(under=_MONOMER)
+    colours = viridis.with_extremes(under=MONOMER)
     points_per_nm = width_points(ax) / width
     bond_width = float(np.clip(0.12 * diameter_nm * points_per_nm, 0.2, 1.5))
     for size in np.unique(sizes):
