@@ -53,6 +53,7 @@ FOREIGN = {  # who may import what is nobody else's business
     "ase": {"chemistry.read_structure", "chemistry.molecule"},
     "cclib": {"chemistry.read_structure"},
     "tblite": {"chemistry.dipole"},
+    "dftd4": {"chemistry.polarisability"},
     "molmass": {
         *("chemistry.cluster", "chemistry.molecule", "chemistry.sizes"),
         "chemistry.read_structure",
@@ -74,6 +75,7 @@ OPTIONAL = {
     "ase",
     "cclib",
     "tblite",
+    "dftd4",
     "pyarrow",
 }  # extras: imported only when a file or a method needs them
 LONG = {"theory"}  # to be split

@@ -9,7 +9,7 @@ import rowan
 import scipy.constants as si
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracles import closed_forms
+from oracles import induced_dipoles
 from scipy.integrate import quad
 from scipy.special import zeta
 
@@ -220,10 +220,10 @@ def test_couplings_of_the_clusters(dipole_D, distance, permittivity, coupling, d
 
 def test_wca_is_exact_at_sigma_and_at_its_cutoff():
     assert theory.wca_energy(1.7, 1.7, 2.5) == 2.5
-    assert closed_forms.wca_force(1.7, 1.7, 2.5) == pytest.approx(24 * 2.5 / 1.7, rel=1e-15)
+    assert theory.wca_force(1.7, 1.7, 2.5) == pytest.approx(24 * 2.5 / 1.7, rel=1e-15)
     outside = 2 ** (1 / 6) * 1.7 * np.array([1 + 1e-12, 1.1, 50])
     np.testing.assert_array_equal(theory.wca_energy(outside, 1.7, 2.5), 0)
-    np.testing.assert_array_equal(closed_forms.wca_force(outside, 1.7, 2.5), 0)
+    np.testing.assert_array_equal(theory.wca_force(outside, 1.7, 2.5), 0)
     textbook = 4 * 2.5 * ((1.7 / 1.8) ** 12 - (1.7 / 1.8) ** 6) + 2.5
     assert theory.wca_energy(1.8, 1.7, 2.5) == pytest.approx(textbook, rel=1e-13)
 
@@ -233,9 +233,7 @@ def test_wca_force_is_the_energy_gradient():
     slope = (
         theory.wca_energy(distance + h, 1.7, 2.5) - theory.wca_energy(distance - h, 1.7, 2.5)
     ) / (2 * h)
-    np.testing.assert_allclose(
-        closed_forms.wca_force(distance, 1.7, 2.5), -slope, rtol=1e-8, atol=1e-8
-    )
+    np.testing.assert_allclose(theory.wca_force(distance, 1.7, 2.5), -slope, rtol=1e-8, atol=1e-8)
 
 
 @pytest.mark.parametrize(
@@ -255,7 +253,7 @@ def test_pair_minimum_and_wca_sigma_are_inverse(contact, epsilon, scale):
     distance, energy = theory.pair_minimum(sigma, epsilon, scale)
     assert distance == pytest.approx(contact, rel=1e-12)
     attraction = 6 * scale / contact**4
-    assert closed_forms.wca_force(contact, sigma, epsilon) == pytest.approx(
+    assert theory.wca_force(contact, sigma, epsilon) == pytest.approx(
         attraction, rel=1e-11, abs=1e-11 * epsilon
     )
     assert energy == pytest.approx(
@@ -288,12 +286,12 @@ RINGS += [(10, -22.722369, 6), (20, -47.410892, 6)]
 
 @pytest.mark.parametrize(("n", "energy", "decimals"), CHAINS)
 def test_chains_of_the_table(n, energy, decimals):
-    assert closed_forms.chain_energy(n) == printed(energy, decimals)
+    assert theory.chain_energy(n) == printed(energy, decimals)
 
 
 @pytest.mark.parametrize(("n", "energy", "decimals"), RINGS)
 def test_rings_of_the_table(n, energy, decimals):
-    assert closed_forms.ring_energy(n) == printed(energy, decimals)
+    assert theory.ring_energy(n) == printed(energy, decimals)
 
 
 @pytest.mark.parametrize("n", [2, 3, 7, 12])
@@ -301,26 +299,26 @@ def test_rings_of_the_table(n, energy, decimals):
 def test_chains_and_rings_are_sums_of_pairs(n, shape):
     if shape == "chain":
         positions, dipoles = np.arange(n)[:, None] * X, np.tile(X, (n, 1))
-        energy = closed_forms.chain_energy(n)
+        energy = theory.chain_energy(n)
     else:
         angle = 2 * math.pi * np.arange(n) / n
         radius = 0.5 / math.sin(math.pi / n)
         positions = radius * np.stack([np.cos(angle), np.sin(angle), 0 * angle], axis=1)
         dipoles = np.stack([-np.sin(angle), np.cos(angle), 0 * angle], axis=1)
-        energy = closed_forms.ring_energy(n)
+        energy = theory.ring_energy(n)
     i, j = np.triu_indices(n, k=1)
     pairs = theory.dipole_pair(positions[j] - positions[i], dipoles[i], dipoles[j])
     assert energy == pytest.approx(np.sum(pairs.energy) / KE, rel=1e-13)
 
 
 def test_chains_win_up_to_three_and_rings_from_four():
-    assert closed_forms.chain_energy(1) == 0
-    wins = [closed_forms.ring_energy(n) < closed_forms.chain_energy(n) for n in range(2, 12)]
+    assert theory.chain_energy(1) == 0
+    wins = [theory.ring_energy(n) < theory.chain_energy(n) for n in range(2, 12)]
     assert wins == [n >= 4 for n in range(2, 12)]
 
 
 def test_long_chains_gain_apery_constant_a_bond():
-    gain = closed_forms.chain_energy(20001) - closed_forms.chain_energy(20000)
+    gain = theory.chain_energy(20001) - theory.chain_energy(20000)
     assert gain == pytest.approx(-2 * zeta(3.0), rel=1e-8)
 
 
@@ -587,3 +585,171 @@ def test_polarisation_gain_is_the_self_consistent_field_of_a_long_chain():
 def test_polarisation_beyond_its_range_is_refused(alpha, distance):
     with pytest.raises(InputError, match="theory"):
         theory.polarisation_gain(alpha, distance)
+
+
+# --- Induced dipoles ------------------------------------------------------------------------------
+
+
+def solved(places, dipoles, alphas):
+    """Energies of point dipoles with point polarisabilities, by the oracle's loops."""
+    permanent = [(i, x, 0.0, mu) for i, (x, mu) in enumerate(zip(places, dipoles, strict=True))]
+    polarisable = [(i, x, a, 0.0) for i, (x, a) in enumerate(zip(places, alphas, strict=True))]
+    return sum(induced_dipoles.solve(permanent, polarisable)[:2])
+
+
+@properties
+@given(separations, vectors, vectors, st.floats(1e-3, 0.04), st.floats(1e-3, 0.04))
+def test_polarised_pairs_are_the_solution_of_their_linear_system(r, a, b, alpha, beta):
+    energy = theory.polarised_dipole_pair_energy(r, a, b, alpha, beta)
+    expected = solved([np.zeros(3), r], [a, b], [alpha, beta])
+    assert energy == pytest.approx(expected, rel=1e-9, abs=1e-9)
+
+
+def test_polarised_pairs_head_to_tail():
+    scale = theory.dipole_energy_scale(R_AU_CU)
+    r, mu = CONTACT * Z, R_AU_CU * Z
+    for alpha in (0.0, 0.2, 0.33):
+        expected = -2 * scale / CONTACT**3 / (1 - 2 * alpha / CONTACT**3)
+        found = theory.polarised_dipole_pair_energy(r, mu, mu, alpha, alpha)
+        assert found == pytest.approx(expected, rel=1e-13)
+    stacked = theory.polarised_dipole_pair_energy(
+        np.array([r, r]), mu, mu, [0.1, 0.2], [[0.0], [0.3]]
+    )
+    assert stacked.shape == (2, 2)
+
+
+def test_polarised_chains():
+    for n in (1, 2, 10, 20):
+        assert theory.polarised_chain_energy(n, 0.0) == pytest.approx(theory.chain_energy(n))
+    x = 0.33 / CONTACT**3
+    assert theory.polarised_chain_energy(2, x) == pytest.approx(-2 / (1 - 2 * x), rel=1e-13)
+    chain = [k * Z for k in range(7)]
+    expected = solved(chain, [Z] * 7, [x] * 7) / KE
+    assert theory.polarised_chain_energy(7, x) == pytest.approx(expected, rel=1e-9)
+    bond = theory.polarised_chain_energy(401, x) - theory.polarised_chain_energy(400, x)
+    gain = theory.polarisation_gain(0.33, CONTACT)
+    assert bond == pytest.approx(-2 * zeta(3.0) * gain, rel=1e-4)
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 10])
+def test_polarised_rings(n):
+    x, angle = 0.06, 2 * np.pi * np.arange(n) / n
+    radius = 0.5 / np.sin(np.pi / n)
+    places = radius * np.stack([np.cos(angle), np.sin(angle), 0 * angle], axis=1)
+    tangents = np.stack([-np.sin(angle), np.cos(angle), 0 * angle], axis=1)
+    expected = solved(places, tangents, [x] * n) / KE
+    assert theory.polarised_ring_energy(n, x) == pytest.approx(expected, rel=1e-9)
+    assert theory.polarised_ring_energy(n, 0.0) == theory.ring_energy(n)
+    assert theory.polarised_ring_energy(n, [0.0, x]).shape == (2,)
+
+
+def test_polarised_lattices_and_clausius_mossotti_belong_together():
+    """The energy of aligned moments μ + p in the Lorentz field, and ε that follows from p alone."""
+    density, alpha = 0.1, 0.3
+    share = 4 * math.pi / 3 * density * alpha
+    energy = theory.polarised_lattice_energy(50.0, density, alpha)
+    assert energy == pytest.approx(-2 * math.pi / 3 * density * 50 / (1 - share))
+    permittivity = theory.clausius_mossotti_permittivity(alpha, density)
+    assert (permittivity - 1) / (permittivity + 2) == pytest.approx(share)
+    assert theory.clausius_mossotti_permittivity(0.0, density) == 1.0
+
+
+def test_catastrophes_are_named():
+    alpha = theory.critical_polarisability(CONTACT)
+    assert theory.polarisation_gain(0.999 * alpha, CONTACT) > 500
+    x = 1.0 / (2 * zeta(3.0))  # above every finite chain's bound
+    for call in (
+        lambda: theory.polarisation_gain(1.001 * alpha, CONTACT),
+        lambda: theory.polarised_chain_energy(5, x),
+        lambda: theory.polarised_ring_energy(4, 1.0),
+        lambda: theory.polarised_dipole_pair_energy(Z, Z, Z, 0.5, 0.5),
+        lambda: theory.polarised_lattice_energy(1.0, 1.0, 0.3),
+        lambda: theory.clausius_mossotti_permittivity(0.3, 1.0),
+    ):
+        with pytest.raises(InputError, match="must be less than 1"):
+            call()
+
+
+def test_tholes_factors_belong_to_one_smeared_charge():
+    """λ₅ and λ₇ follow from λ₃ by differentiation, and all become 1 far away."""
+    h, r = 1e-5, 0.9
+
+    def factors(distance):
+        return theory.thole_damping(distance, 0.13, 0.17)
+
+    _, l5, l7 = factors(r)
+    slope3 = (factors(r + h)[0] / (r + h) ** 3 - factors(r - h)[0] / (r - h) ** 3) / (2 * h)
+    assert slope3 == pytest.approx(-3 * l5 / r**4, rel=1e-6)
+    slope5 = (factors(r + h)[1] / (r + h) ** 5 - factors(r - h)[1] / (r - h) ** 5) / (2 * h)
+    assert slope5 == pytest.approx(-5 * l7 / r**6, rel=1e-6)
+    assert factors(5.0) == pytest.approx((1, 1, 1))
+    step = np.array([0.3, -0.5, 0.7])
+    found = induced_dipoles.thole(step, 0.13, 0.17, 0.39)
+    assert found == pytest.approx(theory.thole_damping(np.linalg.norm(step), 0.13, 0.17)[:2])
+
+
+def brute_second_virial(sigma, epsilon, dipole, alpha):
+    """B₂ by the Gaussian integral over both induced dipoles, orientation by orientation."""
+    nodes, weights = np.polynomial.legendre.leggauss(16)
+    phi = np.linspace(0, 2 * np.pi, 16, endpoint=False)
+    c1, c2, f = np.meshgrid(nodes, nodes, phi, indexing="ij")
+    weight = (weights[:, None, None] * weights[:, None] * np.ones(16) / 64).ravel()
+    a = np.stack([np.sqrt(1 - c1**2), 0 * c1, c1], axis=-1).reshape(-1, 3)
+    b = np.stack([np.sqrt(1 - c2**2) * np.cos(f), np.sqrt(1 - c2**2) * np.sin(f), c2], axis=-1)
+    b = b.reshape(-1, 3)
+
+    def mean_factor(r):
+        tensor = KE / r**3 * np.diag([1.0, 1.0, -2.0])
+        quadratic = np.block([[KE / alpha * np.eye(3), tensor], [tensor, KE / alpha * np.eye(3)]])
+        free = np.linalg.det(quadratic * alpha / KE) ** -0.5
+        drive = -dipole * np.concatenate([b @ tensor, a @ tensor], axis=1)
+        energy = dipole**2 * np.einsum("ni,ij,nj->n", a, tensor, b)
+        energy -= 0.5 * np.einsum("ni,ij,nj->n", drive, np.linalg.inv(quadratic), drive)
+        return free * (weight @ np.exp(-energy / KT))
+
+    def integrand(r):
+        wall = float(theory.wca_energy(r, sigma, epsilon))
+        return r**2 * (1 - math.exp(-wall / KT) * mean_factor(r))
+
+    cut = 2 ** (1 / 6) * sigma
+    inside = quad(integrand, 0.6 * sigma, cut, epsabs=1e-10)[0] + (0.6 * sigma) ** 3 / 3
+    outside = quad(integrand, cut, 40 * sigma, epsabs=1e-10, limit=200)[0]
+    return 2 * math.pi * (inside + outside)
+
+
+def test_polarised_second_virial_is_the_gaussian_integral():
+    sigma, dipole, alpha = 1.8, 0.45, 0.3
+    scale = theory.dipole_energy_scale(dipole)
+    found = theory.polarised_second_virial(sigma, KT, scale, T, alpha)
+    # The tail beyond 40 σ falls as r⁻³ of the integral.
+    assert found == pytest.approx(brute_second_virial(sigma, KT, dipole, alpha), rel=1e-4)
+    bare = theory.second_virial(sigma, KT, scale, T)
+    assert found < bare
+    assert theory.polarised_second_virial(sigma, KT, scale, T, 0.0) == pytest.approx(bare, rel=1e-9)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.1, 0.33])
+def test_polarised_pair_minimum_is_one(alpha):
+    sigma, scale = 1.89, theory.dipole_energy_scale(R_AU_CU)
+
+    def energy(r):
+        return float(theory.wca_energy(r, sigma, KT)) - 2 * scale / (r**3 - 2 * alpha)
+
+    r, depth = theory.polarised_pair_minimum(sigma, KT, scale, alpha)
+    assert depth == pytest.approx(energy(r), rel=1e-12)
+    assert min(energy(r - 1e-3), energy(r + 1e-3)) > depth
+    assert r <= theory.pair_minimum(sigma, KT, scale)[0]
+    assert theory.polarised_pair_minimum(sigma, KT, 0.0, alpha)[1] == 0.0
+
+
+def test_polarised_bonds_are_stronger():
+    sigma, scale = 1.89, theory.dipole_energy_scale(R_AU_CU)
+    bonds = [theory.polarised_bonding_volume(sigma, KT, scale, T, a) for a in (0.0, 0.2, 0.33)]
+    assert bonds[0] == pytest.approx(theory.bonding_volume(sigma, KT, scale, T), rel=1e-9)
+    assert bonds[0] < bonds[1] < bonds[2]
+    stiffer = theory.polarised_bonding_volume(sigma, KT, scale, T, 0.2, chain_gain=1.4)
+    assert stiffer > bonds[1]
+    with pytest.raises(InputError, match="no pair minimum"):
+        theory.polarised_pair_minimum(sigma, KT, scale, 3.0)
+    with pytest.raises(InputError, match="no deeper than 500 kT"):
+        theory.polarised_second_virial(sigma, KT, 30 * scale, T, 0.3)

@@ -68,6 +68,7 @@ class Cluster(Parameters):
         hydrodynamic_radius_nm: Radius for Stokes friction (and of the sphere of inertia), nm.
         janus: Rings of the janus body.
         polarisability_nm3: Polarisability volume along the dipole, nm³.
+        c6_kJ_mol_nm6: Dispersion coefficient C₆ of two such clusters, U = −C₆/r⁶.
         rotational_symmetry: Order of the dipole axis as a rotation axis.
         notes: What a reader should know, in words.
     """
@@ -85,6 +86,7 @@ class Cluster(Parameters):
     hydrodynamic_radius_nm: Quantity
     janus: JanusShape | None = None
     polarisability_nm3: Quantity | None = None
+    c6_kJ_mol_nm6: Quantity | None = None
     rotational_symmetry: int | None = Field(default=None, ge=1, strict=True)
     notes: str = ""
 

@@ -37,14 +37,12 @@ class Dipole(NamedTuple):
         vector_e_nm: (3,) in the coordinates of the molecule, about its centre of mass.
         source: One sentence for the cluster file.
         charges_e: (n,) partial charges of the same source; None where there are none.
-        polarisability_nm3: (3, 3) polarisability volume; None where the file has none.
     """
 
     method: str
     vector_e_nm: Floats
     source: str
     charges_e: Floats | None = None
-    polarisability_nm3: Floats | None = None
 
     @property
     def magnitude_D(self) -> float:
@@ -215,7 +213,7 @@ def _by(
     by = f" by {molecule.method}" if molecule.method else ""
     charges = next(iter(molecule.charges_e.values()), None)
     source = f"{what} in {_name(molecule)}{by}{_about(charge)}."
-    return Dipole(method, vector, source, charges, molecule.polarisability_nm3)
+    return Dipole(method, vector, source, charges)
 
 
 def _name(molecule: Molecule) -> str:

@@ -126,12 +126,13 @@ def hill_formula(symbols: list[str]) -> str:
     return str(Formula("".join(f"{symbol}{n}" for symbol, n in Counter(symbols).items())).formula)
 
 
-def need(package: str, what: str | Path) -> None:
-    """Raise `EngineMissingError` where an optional library isn't installed."""
+def need(package: str, what: str | Path, extra: str = "structures") -> None:
+    """Raise `EngineMissingError` where a library of an optional extra isn't installed."""
     if find_spec(package) is None:
+        more = " (with GFN2-xTB and DFT-D4: 'dipolar-md[qm]')" if extra == "structures" else ""
         raise EngineMissingError(
             f"{what}: {package} is needed for this and not installed: "
-            "pip install 'dipolar-md[structures]' (with GFN2-xTB: 'dipolar-md[qm]')"
+            f"pip install 'dipolar-md[{extra}]'{more}"
         )
 
 

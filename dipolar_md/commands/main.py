@@ -186,6 +186,13 @@ def dipole(
     charge: Annotated[
         int | None, typer.Option(help="Net charge in e [default: the file's, or 0].")
     ] = None,
+    polarisability: Annotated[
+        str,
+        typer.Option(
+            metavar="METHOD|NM3",
+            help="output, d4 (DFT-D4), a number in nm³ or none; auto takes the first there is.",
+        ),
+    ] = "auto",
     name: Annotated[str | None, typer.Option(help="Cluster name [default: the file's].")] = None,
     out_file: Annotated[
         Path | None, typer.Option("--out", help="Cluster file [default: NAME.toml].")
@@ -228,7 +235,13 @@ def dipole(
                 allow_charged=allow_charged,
                 progress=progress,
             )
-            draft = dm.draft_cluster(read, moment, name or file.stem, net_charge_e=charge)
+            draft = dm.draft_cluster(
+                read,
+                moment,
+                name or file.stem,
+                net_charge_e=charge,
+                polarisability=_polarisability(read, polarisability, charge),
+            )
     if compare:
         print_dipoles(read, found)
         return
@@ -238,6 +251,30 @@ def dipole(
     path = escaped(str(target))
     more = "" if draft.cluster.net_charge_e else f"; will it wire? dipolar-md describe {path}"
     out.print(f"written: {path}{more}", soft_wrap=True)
+
+
+def _polarisability(molecule: Any, wanted: str, charge: int | None) -> Any:
+    """Return the polarisability that an option asks for; `auto` says why there is none."""
+    import dipolar_md as dm
+
+    if wanted == "none":
+        return None
+    try:
+        stated = float(wanted)
+    except ValueError:
+        stated = None
+    try:
+        return dm.compute_polarisability(
+            molecule,
+            "auto" if stated is not None else wanted,  # type: ignore[arg-type]
+            net_charge_e=charge,
+            stated_nm3=stated,
+        )
+    except DipolarMDError as error:
+        if wanted != "auto":
+            raise
+        err.print(f"[yellow]note:[/] no polarisability: {escaped(str(error))}")
+        return None
 
 
 @app.command(

@@ -106,10 +106,42 @@ def print_expectation(outlook: "Outlook") -> None:
             "dipoles count for little: without counterions or screening, which are not part of "
             "this version, no length can be expected and no run is made."
         )
+    if outlook.polarised:
+        _print_polarised(outlook)
     out.print(
         "This is theory before any simulation. λ at contact; mean length: clusters per chain by "
         "ideal association, a rough guide to equilibrium; chains from: the dipole at which the "
         "same body would reach a mean length of 2. Chains need λ of about 3 to 4 or more."
+    )
+
+
+def _print_polarised(outlook: "Outlook") -> None:
+    """Print what induced dipoles would mean, by contact and placement."""
+    from math import isfinite
+
+    alpha = outlook.cluster.polarisability_nm3
+    table = table_of(
+        f"In vacuum with induced dipoles, α = {alpha.value if alpha else 0:g} nm³",
+        *("axial contact", "polarisation", "pair minimum", "gain, pair", "gain, chain"),
+        *("λ", "mean length"),
+    )
+    for row in outlook.polarised:
+        first = f"{row.axial_contact_nm:.3f} nm ({row.origin})", row.placement
+        if not isfinite(row.chain_gain):
+            table.add_row(*first, "catastrophe")
+            continue
+        table.add_row(
+            *first,
+            f"{row.contact_minimum_nm:.3f} nm",
+            f"{row.pair_gain:.2f}",
+            f"{row.chain_gain:.2f}",
+            f"{row.coupling:.2f}",
+            f"{row.expected_mean_length:.3g}" if row.expected_mean_length < 1e5 else "> 10⁵",
+        )
+    out.print(table)
+    out.print(
+        "σ is solved without induction. centre: a point polarisability; sites: shared over the "
+        "ring beads, damped. λ at the pair's minimum, times the chain's gain."
     )
 
 
@@ -141,6 +173,7 @@ def print_draft(draft: "Draft") -> None:
         ("lateral contact", c.lateral_contact_nm, "nm"),
         ("hydrodynamic radius", c.hydrodynamic_radius_nm, "nm"),
         ("polarisability", c.polarisability_nm3, "nm³"),
+        ("dispersion C₆", c.c6_kJ_mol_nm6, "kJ/mol nm⁶"),
     ):
         if quantity:
             table.add_row(name, f"{quantity.value:g} {unit}", escaped(quantity.source))

@@ -7,6 +7,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
+from dipolar_md.engines.direct import DirectEngine
 from dipolar_md.engines.protocol import DeviceName, Engine, EngineName, Evaluation, Finding
 from dipolar_md.engines.versions import HOOMD_INSTALL, LAMMPS_INSTALL, version_of
 from dipolar_md.errors import EngineMissingError, InputError
@@ -96,7 +97,7 @@ def evaluate(
     Args:
         system: Configuration to evaluate.
         interactions: Interactions and their environment.
-        engine: `auto`, `hoomd` or `lammps`.
+        engine: `auto`, `hoomd`, `lammps`, or `direct` for sums in plain numpy.
         device: `auto`, `cpu` or `gpu`.
 
     Returns:
@@ -107,5 +108,7 @@ def evaluate(
         InputError: the box is too small for the cutoff.
         UnsupportedError: the engine can't do what is asked.
     """
+    if engine == "direct":
+        return DirectEngine().evaluate(system, interactions)
     chosen, _ = choose_engine(engine, device)
     return chosen.evaluate(system, interactions)

@@ -141,7 +141,7 @@ def site_kinds(bodies: tuple[Body, ...]) -> list[tuple[int, Site]]:
     """
     kinds = [(index, body.sites[0]) for index, body in enumerate(bodies)]
     for index, body in enumerate(bodies):
-        seen: set[tuple[float, float, bool, float]] = set()
+        seen: set[tuple[float | bool, ...]] = set()
         for site in body.sites[1:]:
             if (key := _key(site)) not in seen:
                 seen.add(key)
@@ -161,5 +161,8 @@ def kinds_of_sites(bodies: tuple[Body, ...]) -> list[list[int]]:
     ]
 
 
-def _key(site: Site) -> tuple[float, float, bool, float]:
-    return site.sigma_nm, site.epsilon_kJ_mol, site.attractive, site.charge_e
+def _key(site: Site) -> tuple[float | bool, ...]:
+    return (
+        *(site.sigma_nm, site.epsilon_kJ_mol, site.attractive),
+        *(site.charge_e, site.polarisability_nm3),
+    )

@@ -6,8 +6,9 @@ from pathlib import Path
 from dipolar_md.chemistry.cluster import load_cluster
 from dipolar_md.engines.stage import Environment
 from dipolar_md.model.body import coarse_grain
+from dipolar_md.model.builders import random_gas
 from dipolar_md.model.interactions import Interactions
-from dipolar_md.model.system import System, random_gas
+from dipolar_md.model.system import System
 from dipolar_md.simulation.plan import make_plan
 from dipolar_md.simulation.session import Run
 from dipolar_md.units import REFERENCE_TEMPERATURE_K

@@ -30,6 +30,7 @@ PHYSICAL = (
     "dipole_D",
     "axial_contact_nm",
     "attraction_kT",
+    "polarisability_nm3",
     "temperature_K",
     "cutoff_nm",
     "viscosity_mPa_s",
@@ -78,6 +79,12 @@ class Recipe(Parameters):
             for that.
         axial_contact_nm: Axial contact in place of every cluster's own, nm.
         attraction_kT: Depth of the well between cores, kT at 298.15 K; none where not given.
+        attraction: `none` or `c6`, see `coarse_grain`.
+        polarisation: Where the clusters' polarisability sits, see `coarse_grain`; a permittivity
+            that remains after drying is then refused, since both would count the ligands.
+        polarisability_nm3: Polarisability in place of every cluster's own, nm³.
+        contact_calibration: Whether diameters are solved with induction, see `coarse_grain`.
+        screening_beside_polarisation: Whether such a permittivity is allowed all the same.
         temperature_K: Temperature at the start, K.
         electrostatics: `cutoff` or `ewald`, see `Interactions`.
         cutoff_nm: Truncation distance of the dipole sum, nm, with `cutoff`.
@@ -105,6 +112,11 @@ class Recipe(Parameters):
     dipole_D: Positive | None = None
     axial_contact_nm: Positive | None = None
     attraction_kT: Positive | None = None
+    attraction: Literal["none", "c6"] = "none"
+    polarisation: Literal["none", "centre", "sites"] = "none"
+    polarisability_nm3: Positive | None = None
+    contact_calibration: Literal["permanent", "with-polarisation"] = "permanent"
+    screening_beside_polarisation: bool = False
     temperature_K: Positive
     electrostatics: Literal["cutoff", "ewald"] = "cutoff"
     cutoff_nm: Positive | None = None
