@@ -8,6 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
+from dipolar_md.commands.cluster_tables import (
+    asked_polarisability,
+    print_dipoles,
+    print_draft,
+    print_expectation,
+)
 from dipolar_md.commands.study import DeviceChoice, study
 from dipolar_md.commands.terminal import (
     analyzed,
@@ -18,9 +24,6 @@ from dipolar_md.commands.terminal import (
     out,
     print_analysis,
     print_comparison,
-    print_dipoles,
-    print_draft,
-    print_expectation,
     print_imaging,
     print_preflight,
     print_verification,
@@ -257,7 +260,7 @@ def dipole(
                 moment,
                 name or file.stem,
                 net_charge_e=charge,
-                polarisability=_polarisability(read, polarisability, charge),
+                polarisability=asked_polarisability(read, polarisability, charge),
             )
     if compare:
         print_dipoles(read, found)
@@ -268,30 +271,6 @@ def dipole(
     path = escaped(str(target))
     more = "" if draft.cluster.net_charge_e else f"; will it wire? dipolar-md describe {path}"
     out.print(f"written: {path}{more}", soft_wrap=True)
-
-
-def _polarisability(molecule: Any, wanted: str, charge: int | None) -> Any:
-    """Return the polarisability that an option asks for; `auto` says why there is none."""
-    import dipolar_md as dm
-
-    if wanted == "none":
-        return None
-    try:
-        stated = float(wanted)
-    except ValueError:
-        stated = None
-    try:
-        return dm.compute_polarisability(
-            molecule,
-            "auto" if stated is not None else wanted,  # type: ignore[arg-type]
-            net_charge_e=charge,
-            stated_nm3=stated,
-        )
-    except DipolarMDError as error:
-        if wanted != "auto":
-            raise
-        err.print(f"[yellow]note:[/] no polarisability: {escaped(str(error))}")
-        return None
 
 
 @app.command(
