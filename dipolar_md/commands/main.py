@@ -102,14 +102,16 @@ def _top(
 def describe(
     cluster: Annotated[str, typer.Argument(help="Cluster name (r-au-cu) or TOML file.")],
     solvent: Annotated[
-        list[str] | None, typer.Option(help="Only this medium; may be repeated.")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Only this medium; may be repeated."),
     ] = None,
     concentration_mM: Annotated[
-        float, typer.Option("--concentration-mM", help="For the expected mean chain lengths.")
+        float,
+        typer.Option("--concentration-mM", metavar="X", help="For the expected mean lengths."),
     ] = 10.0,
     dipole_D: Annotated[
         float | None,
-        typer.Option("--dipole-D", help="For a cluster whose file knows no dipole."),
+        typer.Option("--dipole-D", metavar="X", help="For a cluster whose file knows no dipole."),
     ] = None,
     plot: Annotated[
         bool,
@@ -149,7 +151,7 @@ def dipole(
     polarisability: Annotated[
         str,
         typer.Option(
-            metavar="METHOD|NM3",
+            metavar="METHOD",
             help="output, d4 (DFT-D4), a number in nm³ or none; auto takes the first there is.",
         ),
     ] = "auto",
@@ -167,13 +169,28 @@ def dipole(
         bool, typer.Option("--compare", help="Only print the dipole by every available source.")
     ] = False,
     allow_charged: Annotated[
-        bool, typer.Option("--allow-charged", help="Dipole of an ion about its centre of mass.")
+        bool,
+        typer.Option(
+            "--allow-charged",
+            rich_help_panel="Checks to skip",
+            help="Dipole of an ion about its centre of mass.",
+        ),
     ] = False,
     hydrogens_complete: Annotated[
-        bool, typer.Option("--hydrogens-complete", help="Don't suspect missing hydrogens.")
+        bool,
+        typer.Option(
+            "--hydrogens-complete",
+            rich_help_panel="Checks to skip",
+            help="Don't suspect missing hydrogens.",
+        ),
     ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an existing cluster file.")
+        bool,
+        typer.Option(
+            "--overwrite",
+            rich_help_panel="Checks to skip",
+            help="Replace an existing cluster file.",
+        ),
     ] = False,
 ) -> None:
     """Make a cluster file from a structure or a quantum-chemistry output."""
