@@ -18,7 +18,7 @@ from dipolar_md.engines.monte_carlo.state import model_of, state_of, system_of
 from dipolar_md.units import KE, thermal_energy
 
 KT = thermal_energy(298.15)
-LOCAL, FROM_ENDS, FROM_ALL, PIECE, PIECE_FROM_ALL, RIGID = range(6)
+LOCAL, FROM_ENDS, FROM_ALL, PIECE, PIECE_FROM_ALL, RIGID, REATTACH = range(7)
 EACH = {  # a move, and what makes it reach every state
     "local": {LOCAL: 1.0},
     "ends": {FROM_ENDS: 1.0},
@@ -26,6 +26,7 @@ EACH = {  # a move, and what makes it reach every state
     "pieces": {PIECE: 1.0},
     "nudges": {RIGID: 1.0},
     "inner pieces": {PIECE_FROM_ALL: 0.5, FROM_ALL: 0.5},
+    "nearby": {REATTACH: 0.5, FROM_ALL: 0.5},
 }
 
 
@@ -43,11 +44,11 @@ class Sampler:
         self.model = model_of(system, terms, **bonds)
         self.state = state_of(system, self.model, (seed,))
         self.state.work["energy"] = energies_of(self.model, self.state, np.zeros(len(system))).sum()
-        chances = np.zeros(6)
+        chances = np.zeros(7)
         for move, share in moves.items():
             chances[move] = share
         self.upto, self.widths = np.cumsum(chances), np.array(widths)
-        self.tally = np.zeros((6, 2), np.int64)
+        self.tally = np.zeros((7, 2), np.int64)
 
     def run(self, trials):
         run_moves(self.model, self.state, trials, self.upto, self.widths, 8, self.tally)
@@ -226,6 +227,7 @@ THREE = {
     "pieces": {PIECE: 0.7, LOCAL: 0.3},
     "nudges": {RIGID: 0.7, LOCAL: 0.3},
     "inner pieces": {PIECE_FROM_ALL: 0.7, FROM_ALL: 0.3},
+    "nearby": {REATTACH: 0.7, FROM_ALL: 0.3},
 }
 
 
@@ -281,7 +283,7 @@ def test_energies_are_those_of_direct_sums_wherever_it_goes(film):
     film = {"thickness_nm": 5.0, "gap_nm": 5.0} if film else {}
     system = mixed(**film)
     terms = dm.Interactions(298.15, 1.3, cutoff_nm=4.0, field_V_nm=(0.05, 0.0, -0.1))
-    sampler = Sampler(system, terms, dict.fromkeys(range(6), 1 / 6), widths=(0.3, 0.3, 0.5))
+    sampler = Sampler(system, terms, dict.fromkeys(range(7), 1 / 7), widths=(0.3, 0.3, 0.5))
     for _ in range(10):
         sampler.run(2000)
         per_cluster = np.zeros(len(system))
@@ -373,7 +375,7 @@ def test_a_polarisable_pair_has_the_distances_and_directions_of_the_gaussian_int
 def test_runs_repeat_bit_by_bit_and_seeds_differ():
     found = []
     for seed in (1, 1, 2):
-        sampler = Sampler(*triple(), dict.fromkeys(range(6), 1 / 6), seed=seed)
+        sampler = Sampler(*triple(), dict.fromkeys(range(7), 1 / 7), seed=seed)
         sampler.run(5000)
         found.append(sampler.state.cluster["x"].copy())
     assert (found[0] == found[1]).all()

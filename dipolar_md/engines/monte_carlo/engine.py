@@ -28,6 +28,7 @@ from dipolar_md.engines.monte_carlo.pieces import (
     LOCAL,
     PIECE,
     PIECE_FROM_ALL,
+    REATTACH,
     RIGID,
 )
 from dipolar_md.engines.monte_carlo.state import model_of, state_of, system_of
@@ -48,15 +49,16 @@ from dipolar_md.model.system import System
 from dipolar_md.units import MILLIMOLAR, thermal_energy
 
 SHARES = {
-    LOCAL: 0.5,
-    FROM_ENDS: 0.25,
+    LOCAL: 0.35,
+    FROM_ENDS: 0.2,
     FROM_ALL: 0.05,
-    PIECE: 0.1,
+    PIECE: 0.08,
     PIECE_FROM_ALL: 0.02,
-    RIGID: 0.08,
+    RIGID: 0.05,
+    REATTACH: 0.25,
 }
 """How often each kind of move is tried."""
-NAMES = ("local", "ends", "any", "pieces", "inner pieces", "nudges")
+NAMES = ("local", "ends", "any", "pieces", "inner pieces", "nudges", "nearby")
 _LONGEST = 100  # clusters of a piece; whole chains may be longer
 _REDRAWS = 20  # of all induced dipoles: each makes what is left of the start twenty times less
 _REFERENCE, _ROUNDS = 32, 40  # clusters and rounds of the tuning

@@ -36,13 +36,16 @@ from dipolar_md.engines.monte_carlo.pieces import (
     FROM_ALL,
     FROM_ENDS,
     LOCAL,
+    REATTACH,
     move_piece,
 )
 from dipolar_md.engines.monte_carlo.proposals import (
     SHARE_UNIFORM,
+    density_beside_freed,
     density_of_places,
     draw_anywhere,
     draw_beside,
+    find_near_ends,
     mixture,
 )
 from dipolar_md.engines.monte_carlo.random_numbers import (
@@ -142,6 +145,32 @@ def swap(m, s, from_ends):  # type: ignore[no-untyped-def]
     return accepted
 
 
+@compiled
+def reattach(m, s):  # type: ignore[no-untyped-def]
+    """Move any cluster to beside an end near it, in the graph without it.
+
+    Its own neighbours are such ends, and the other end of its chain where that is near: rings open
+    and close. The ends near the new place make the way back, so both lists stand in the acceptance.
+    """
+    i = s.cluster[whole(s.work.rng, s.work.counts[N_CLUSTERS])].alive
+    kind = s.cluster[i].kind
+    s.cluster[i].member = 1
+    accepted = False
+    count = find_near_ends(m, s, s.cluster[i].x)
+    if count > 0:
+        j = s.work.freed[whole(s.work.rng, count)]
+        draw_beside(m, s, kind, j, 0)
+        wrap_trial(m, s, 0)
+        place = s.work.trial[0]
+        there = density_beside_freed(m, s, kind, count, place)
+        count = find_near_ends(m, s, place)
+        here = density_beside_freed(m, s, kind, count, s.cluster[i].x) if count > 0 else 0.0
+        if here > 0 and there > 0:
+            accepted = move_one(m, s, i, math.log(here / there), False)
+    s.cluster[i].member = 0
+    return accepted
+
+
 # --- Runs of moves --------------------------------------------------------------------------------
 
 
@@ -149,19 +178,21 @@ def swap(m, s, from_ends):  # type: ignore[no-untyped-def]
 def run_moves(m, s, trials, upto, widths, longest, tally):  # type: ignore[no-untyped-def]
     """Do a number of trial moves.
 
-    Kinds come with the cumulative chances `upto` (6,); `widths` are those of a local shift (nm) and
+    Kinds come with the cumulative chances `upto` (7,); `widths` are those of a local shift (nm) and
     of a nudge (nm, rad); trials and acceptances, where there was
-    something to move, are added to `tally` (6, 2).
+    something to move, are added to `tally` (7, 2).
     """
     for _ in range(trials):
         chance = uniform(s.work.rng)
         move = 0
-        while move < 5 and chance >= upto[move]:
+        while move < 6 and chance >= upto[move]:
             move += 1
         if move == LOCAL:
             accepted = 1 if move_locally(m, s, widths[0]) else 0
         elif move in (FROM_ENDS, FROM_ALL):
             accepted = 1 if swap(m, s, move == FROM_ENDS) else 0
+        elif move == REATTACH:
+            accepted = 1 if reattach(m, s) else 0
         else:
             accepted = move_piece(m, s, longest, move, widths[1], widths[2])
         if accepted >= 0:

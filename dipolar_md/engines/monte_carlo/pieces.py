@@ -40,7 +40,7 @@ from dipolar_md.engines.monte_carlo.random_numbers import (
 
 WHOLE_CHAINS = 0.3
 """Of the pieces that are whole chains."""
-LOCAL, FROM_ENDS, FROM_ALL, PIECE, PIECE_FROM_ALL, RIGID = range(6)
+LOCAL, FROM_ENDS, FROM_ALL, PIECE, PIECE_FROM_ALL, RIGID, REATTACH = range(7)
 """Kinds of moves, as rows of the tally."""
 
 

@@ -5,7 +5,14 @@ import math
 from dipolar_md.engines.monte_carlo.graph import (
     left_degree,
 )
-from dipolar_md.engines.monte_carlo.kernel import COLUMNS, RINGS, cell_beside, cell_of, nearest
+from dipolar_md.engines.monte_carlo.kernel import (
+    COLUMNS,
+    NEAR,
+    RINGS,
+    cell_beside,
+    cell_of,
+    nearest,
+)
 from dipolar_md.engines.monte_carlo.random_numbers import (
     around,
     compiled,
@@ -101,6 +108,55 @@ def density_of_places(m, s, kind, place, u, turned):  # type: ignore[no-untyped-
                     if left_degree(s, here) <= 1:
                         over_ends += value
     return over_ends, over_all
+
+
+@compiled
+def find_near_ends(m, s, place):  # type: ignore[no-untyped-def]
+    """Keep the ends of the graph without those being moved within `m.near` of a place in `freed`.
+
+    Returns:
+        How many; -1 where they are more than there is room for.
+    """
+    x, y, z = place[0], place[1], place[2]
+    count, near2 = 0, m.near**2
+    nx, ny, nz = m.cells
+    few = min(nx, ny, nz) < 3
+    cx, cy, cz = cell_of(m, 0, x), cell_of(m, 1, y), cell_of(m, 2, z)
+    for i in range(min(nx, 3)):
+        ix, shift_x = cell_beside(m, 0, cx, i)
+        for j in range(min(ny, 3)):
+            iy, shift_y = cell_beside(m, 1, cy, j)
+            for k in range(min(nz, 3)):
+                iz, shift_z = cell_beside(m, 2, cz, k)
+                other = s.head[(ix * ny + iy) * nz + iz]
+                while other >= 0:
+                    here, other = other, s.cluster[other].after
+                    c = s.cluster[here]
+                    rx, ry, rz = x - c.x[0] - shift_x, y - c.x[1] - shift_y, z - c.x[2] - shift_z
+                    if few:
+                        rx, ry, rz = nearest(m, 0, rx), nearest(m, 1, ry), nearest(m, 2, rz)
+                    near = rx * rx + ry * ry + rz * rz < near2 and c.member == 0
+                    if near and left_degree(s, here) <= 1:
+                        if count == NEAR:
+                            return -1
+                        s.work.freed[count] = here
+                        count += 1
+    return count
+
+
+@compiled
+def density_beside_freed(m, s, kind, count, place):  # type: ignore[no-untyped-def]
+    """Return the mean density (nm⁻³) with which the clusters in `freed` propose a place."""
+    total = 0.0
+    for n in range(count):
+        c = s.cluster[s.work.freed[n]]
+        rx = nearest(m, 0, place[0] - c.x[0])
+        ry = nearest(m, 1, place[1] - c.x[1])
+        rz = nearest(m, 2, place[2] - c.x[2])
+        r = math.sqrt(rx * rx + ry * ry + rz * rz)
+        cosine = (c.u[0] * rx + c.u[1] * ry + c.u[2] * rz) / r
+        total += density_beside(m, kind, c.kind, r, cosine)
+    return total / count
 
 
 @compiled
