@@ -32,6 +32,7 @@ hardly attracts."""
 _EDGE = 1e5  # nm: of a box in which no aggregate meets its image
 _OTHERS, _SHARE_OF_OTHERS = -2.0, 0.06  # ln weight of other kinds at first; share of each allowed
 _REFINEMENTS = 12
+_FEWEST_STEPS, _MOST_STRETCHES = 50, 40  # of each size in a block; stretches that a block may take
 _PENALTIES = (0.1, 0.03, 0.01)  # taken from the weight of a size at every visit
 
 
@@ -117,7 +118,7 @@ def sample_aggregates(
         trials = max(20000, int(seconds / blocks * 20000 / (time.perf_counter() - begin)))
     kept = []
     for _ in range(blocks):
-        kept.append(run.sample(trials))
+        kept.append(run.sample(trials, _FEWEST_STEPS))
         if stop():
             break
     induced = 1.5 * thermal_energy(interactions.temperature_K)
@@ -150,6 +151,16 @@ class _Sums:
         self.chances = np.zeros((len(bias), 4))
         self.histogram = np.zeros((len(bias), 4), np.int64)
         self.measures = np.zeros((len(bias), 4, columns))
+
+    def add(self, other: "_Sums") -> None:
+        """Add what another stretch at the same weights has added up."""
+        self.chances += other.chances
+        self.histogram += other.histogram
+        self.measures += other.measures
+
+    def fewest_steps(self) -> float:
+        """Return how often the step between sizes was tried that was tried least."""
+        return float(min(self.chances[1:-1, TRIED_UP].min(), self.chances[2:, TRIED_DOWN].min()))
 
     def log_ratios(self) -> Floats:
         """Return ln b_{n+1}/b_n for n = 1 … n_max - 1; NaN where one direction was never tried."""
@@ -223,9 +234,17 @@ class _Run:
         for _ in range(_REFINEMENTS):
             self.sample(500 * self.largest)
 
-    def sample(self, trials: int) -> _Sums:
-        """Return the sums of a stretch at fixed weights; then make the weights better by it."""
+    def sample(self, trials: int, fewest: int = 0) -> _Sums:
+        """Return the sums of a stretch at fixed weights; then make the weights better by it.
+
+        The stretch is as long again, and again, until each step between sizes was tried `fewest`
+        times both ways: sizes are walked through at random, and a short stretch misses some.
+        """
         sums = self.grow(trials)
+        for _ in range(_MOST_STRETCHES):
+            if sums.fewest_steps() >= fewest:
+                break
+            sums.add(self.grow(trials))
         self.lower_others(sums)
         self.chances += sums.chances
         total = _Sums(self.steps, self.bias, 0)
