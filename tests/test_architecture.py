@@ -39,6 +39,7 @@ FOREIGN = {  # who may import what is nobody else's business
     "freud": {"analysis.bonds", "analysis.structure", "study.workers"},
     "networkx": {"analysis.chains"},
     "pymbar": {"analysis.timeseries"},
+    "numba": {"engines.monte_carlo.random_numbers", "engines.monte_carlo.engine"},
     "signac": {"study.project"},
     "pyarrow": {"study.table"},
     "skimage": {"analysis.micrograph"},
@@ -46,10 +47,10 @@ FOREIGN = {  # who may import what is nobody else's business
     "PIL": {"images"},
     "matplotlib": {
         *("plots.style", "plots.run", "plots.measured", "plots.phase", "plots.body"),
-        *("plots.study", "plots.inference"),
+        *("plots.study", "plots.inference", "plots.prediction"),
         *("reports.run", "reports.micrograph", "reports.inference", "files"),
     },
-    "typer": {"commands.main", "commands.study"},
+    "typer": {"commands.main", "commands.study", "commands.predict"},
     "ase": {"chemistry.read_structure", "chemistry.molecule"},
     "cclib": {"chemistry.read_structure"},
     "tblite": {"chemistry.dipole"},
@@ -71,6 +72,15 @@ PUBLIC = {  # every public name and the module that it is loaded from
     if isinstance(node, ast.ImportFrom) and node.module
     for alias in node.names
 }
+WRITERS = {  # what else opens a file for writing
+    "files": "every file",
+    "trajectory": "frames, by GSD",
+    "simulation.session": "the lock of a run directory",
+    "study.project": "the lock of a study",
+    "engines.lammps.model": "what LAMMPS reads at once",
+    "engines.lammps.spring_atoms": "what LAMMPS reads at once",
+}
+OPENERS = {"os.replace", "os.fdopen", "tempfile.mkstemp", "tempfile.NamedTemporaryFile"}
 OPTIONAL = {
     "ase",
     "cclib",
@@ -179,6 +189,26 @@ def test_imports_run_downwards(module):
 def test_only_one_place_knows_each_library(package):
     found = {m for m, path in MODULES.items() if package in {wing(n) for n in imports(path)}}
     assert found <= FOREIGN[package]
+
+
+def writes(path):
+    """Every call in a file that writes, renames or draws one."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.Call):
+            continue
+        function = ast.unparse(node.func)
+        name = function.rpartition(".")[2]
+        modes = [*node.args, *(word.value for word in node.keywords if word.arg == "mode")]
+        modes = [mode.value for mode in modes if isinstance(mode, ast.Constant)]
+        for_writing = any(re.fullmatch("[rbt]*[wax+][bt+]*", str(mode)) for mode in modes)
+        drawn = function != name and name in ("write_text", "write_bytes", "savefig", "rename")
+        if drawn or function in OPENERS or (name == "open" and for_writing):
+            yield ast.unparse(node)
+
+
+def test_only_one_module_writes_files():
+    found = {module for module, path in MODULES.items() if list(writes(path))}
+    assert found == WRITERS.keys()
 
 
 def test_modules_have_one_job_and_a_name_for_it():

@@ -1,9 +1,10 @@
-"""What the commands about a cluster print: its numbers, what theory expects of it, its dipoles."""
+"""What the commands about one cluster print: what theory expects, dipoles, a computed cluster."""
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dipolar_md.commands.terminal import err, escaped, expected_length, out, table_of
+from dipolar_md.errors import DipolarMDError
 
 if TYPE_CHECKING:
     from dipolar_md.chemistry.dipole import Dipole
@@ -120,7 +121,7 @@ def _print_polarised(outlook: "Outlook") -> None:
     alpha = outlook.cluster.polarisability_nm3
     table = table_of(
         f"In vacuum with induced dipoles, α = {alpha.value if alpha else 0:g} nm³",
-        *("axial contact", "where", "pair minimum", "gain, pair", "gain, chain"),
+        *("axial contact", "α at", "minimum", "gain, pair", "gain, chain"),
         *("λ", "mean length"),
     )
     for row in outlook.polarised:
@@ -157,6 +158,30 @@ def print_dipoles(molecule: "Molecule", found: "list[Dipole]") -> None:
         angle = f"{np.degrees(np.arccos(cosine)):.1f}°"
         table.add_row(dipole.method, f"{dipole.magnitude_D:.3f} D", angle, escaped(dipole.source))
     out.print(table)
+
+
+def asked_polarisability(molecule: Any, wanted: str, charge: int | None) -> Any:
+    """Return the polarisability that an option asks for; `auto` says why there is none."""
+    from dipolar_md.chemistry.polarisability import compute_polarisability
+
+    if wanted == "none":
+        return None
+    try:
+        stated = float(wanted)
+    except ValueError:
+        stated = None
+    try:
+        return compute_polarisability(
+            molecule,
+            "auto" if stated is not None else wanted,  # type: ignore[arg-type]
+            net_charge_e=charge,
+            stated_nm3=stated,
+        )
+    except DipolarMDError as error:
+        if wanted != "auto":
+            raise
+        err.print(f"[yellow]note:[/] no polarisability: {escaped(str(error))}")
+        return None
 
 
 def print_draft(draft: "Draft") -> None:

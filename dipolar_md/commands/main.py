@@ -8,7 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
-from dipolar_md.commands.cluster_tables import print_dipoles, print_draft, print_outlook
+from dipolar_md.commands.cluster_tables import (
+    asked_polarisability,
+    print_dipoles,
+    print_draft,
+    print_outlook,
+)
+from dipolar_md.commands.predict import predict
 from dipolar_md.commands.study import DeviceChoice, study
 from dipolar_md.commands.terminal import (
     analyzed,
@@ -38,6 +44,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(study, name="study")
+app.command(epilog="Example: `dipolar-md predict r-au-cu --concentration-mM 10`")(predict)
 
 
 class EngineChoice(StrEnum):
@@ -46,6 +53,7 @@ class EngineChoice(StrEnum):
     auto = "auto"
     hoomd = "hoomd"
     lammps = "lammps"
+    monte_carlo = "monte_carlo"
 
 
 class DipoleMethod(StrEnum):
@@ -94,14 +102,16 @@ def _top(
 def describe(
     cluster: Annotated[str, typer.Argument(help="Cluster name (r-au-cu) or TOML file.")],
     solvent: Annotated[
-        list[str] | None, typer.Option(help="Only this medium; may be repeated.")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Only this medium; may be repeated."),
     ] = None,
     concentration_mM: Annotated[
-        float, typer.Option("--concentration-mM", help="For the expected mean chain lengths.")
+        float,
+        typer.Option("--concentration-mM", metavar="X", help="For the expected mean lengths."),
     ] = 10.0,
     dipole_D: Annotated[
         float | None,
-        typer.Option("--dipole-D", help="For a cluster whose file knows no dipole."),
+        typer.Option("--dipole-D", metavar="X", help="For a cluster whose file knows no dipole."),
     ] = None,
     plot: Annotated[
         bool,
@@ -141,7 +151,7 @@ def dipole(
     polarisability: Annotated[
         str,
         typer.Option(
-            metavar="METHOD|NM3",
+            metavar="METHOD",
             help="output, d4 (DFT-D4), a number in nm³ or none; auto takes the first there is.",
         ),
     ] = "auto",
@@ -159,13 +169,28 @@ def dipole(
         bool, typer.Option("--compare", help="Only print the dipole by every available source.")
     ] = False,
     allow_charged: Annotated[
-        bool, typer.Option("--allow-charged", help="Dipole of an ion about its centre of mass.")
+        bool,
+        typer.Option(
+            "--allow-charged",
+            rich_help_panel="Checks to skip",
+            help="Dipole of an ion about its centre of mass.",
+        ),
     ] = False,
     hydrogens_complete: Annotated[
-        bool, typer.Option("--hydrogens-complete", help="Don't suspect missing hydrogens.")
+        bool,
+        typer.Option(
+            "--hydrogens-complete",
+            rich_help_panel="Checks to skip",
+            help="Don't suspect missing hydrogens.",
+        ),
     ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an existing cluster file.")
+        bool,
+        typer.Option(
+            "--overwrite",
+            rich_help_panel="Checks to skip",
+            help="Replace an existing cluster file.",
+        ),
     ] = False,
 ) -> None:
     """Make a cluster file from a structure or a quantum-chemistry output."""
@@ -192,7 +217,7 @@ def dipole(
                 moment,
                 name or file.stem,
                 net_charge_e=charge,
-                polarisability=_polarisability(read, polarisability, charge),
+                polarisability=asked_polarisability(read, polarisability, charge),
             )
     if compare:
         print_dipoles(read, found)
@@ -203,30 +228,6 @@ def dipole(
     path = escaped(str(target))
     more = "" if draft.cluster.net_charge_e else f"; will it wire? dipolar-md describe {path}"
     out.print(f"written: {path}{more}", soft_wrap=True)
-
-
-def _polarisability(molecule: Any, wanted: str, charge: int | None) -> Any:
-    """Return the polarisability that an option asks for; `auto` says why there is none."""
-    import dipolar_md as dm
-
-    if wanted == "none":
-        return None
-    try:
-        stated = float(wanted)
-    except ValueError:
-        stated = None
-    try:
-        return dm.compute_polarisability(
-            molecule,
-            "auto" if stated is not None else wanted,  # type: ignore[arg-type]
-            net_charge_e=charge,
-            stated_nm3=stated,
-        )
-    except DipolarMDError as error:
-        if wanted != "auto":
-            raise
-        err.print(f"[yellow]note:[/] no polarisability: {escaped(str(error))}")
-        return None
 
 
 @app.command(
@@ -414,7 +415,12 @@ def doctor() -> None:
     from dipolar_md.engines.versions import version_of
 
     table = table_of("Engines", "engine", "device", "version", "usable", "note")
-    for name, device in (("hoomd", "gpu"), ("hoomd", "cpu"), ("lammps", "cpu")):
+    for name, device in (
+        ("hoomd", "gpu"),
+        ("hoomd", "cpu"),
+        ("lammps", "cpu"),
+        ("monte_carlo", "cpu"),
+    ):
         found = inspect_engine(name, device)  # type: ignore[arg-type]
         usable = "[green]yes[/]" if found.usable else "[red]no[/]"
         table.add_row(name, device, found.version or "–", usable, escaped(found.note))

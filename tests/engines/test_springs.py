@@ -230,14 +230,14 @@ def pair_law(alpha, dipole, r):
 def test_two_clusters_follow_the_gaussian_integral(engine):
     """Distances and orientations of one pair at T, against quadrature over induced dipoles.
 
-    A weak dipole and a large polarisability in a box of 9 nm, whose images act with less than
+    A weak dipole and a large polarisability in a box of 10 nm, whose images act with less than
     0.02 kT; α = 1 nm³ makes the fluctuations alone attract with 0.15 kT at contact.
     """
     alpha, debye = 1.0, 14.0
     body = dm.coarse_grain(
         CLUSTER, dipole="charges", dipole_D=debye, polarisation="centre", polarisability_nm3=alpha
     )
-    system = dm.pair({body: 2}, 2.5, box_nm=9.0).thermalized(T, seed=4)
+    system = dm.pair({body: 2}, 2.5, box_nm=10.0).thermalized(T, seed=4)
     here = dm.Environment(T, 1.0, system.concentration_mM)
     stage = dm.Stage(
         "pair", 1_600_000, 0.2, here, here, 0.413, 0.02, chunk_steps=500, skin_nm=0.5, seed=3
@@ -257,7 +257,7 @@ def test_two_clusters_follow_the_gaussian_integral(engine):
         return False
 
     choose_engine(engine, "cpu")[0].run(system, replace(TERMS, ewald_accuracy=1e-2), stage, observe)
-    edges = np.array([1.7, 2.0, 2.3, 2.7, 3.1, 3.6, 4.1, 4.45])
+    edges = np.array([1.7, 2.0, 2.3, 2.7, 3.1, 3.6, 4.1, 4.6])
     sigma, epsilon = body.sites[0].sigma_nm, body.sites[0].epsilon_kJ_mol
     law = []
     for low, high in pairwise(edges):
@@ -294,7 +294,7 @@ def test_what_springs_cannot_do_is_refused(engine):
     chosen = choose_engine(engine, "cpu")[0]
     point = dm.coarse_grain(CLUSTER, polarisation="centre")
     shared = dm.coarse_grain(CLUSTER, dipole="charges", polarisation="sites")
-    words = "polarisability .*; engine 'direct' evaluates it; molecular dynamics needs .*'centre'"
+    words = "polarisability .*; engine 'direct' evaluates it.*molecular dynamics needs .*'centre'"
     for body, terms in (
         (point, dm.Interactions(T, 1.0, cutoff_nm=5.0)),
         (point, TERMS),
