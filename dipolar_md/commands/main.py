@@ -14,6 +14,7 @@ from dipolar_md.commands.cluster_tables import (
     print_draft,
     print_expectation,
 )
+from dipolar_md.commands.predict import predict
 from dipolar_md.commands.study import DeviceChoice, study
 from dipolar_md.commands.terminal import (
     analyzed,
@@ -43,6 +44,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(study, name="study")
+app.command(epilog="Example: `dipolar-md predict r-au-cu --concentration-mM 10`")(predict)
 
 
 class EngineChoice(StrEnum):
@@ -51,6 +53,7 @@ class EngineChoice(StrEnum):
     auto = "auto"
     hoomd = "hoomd"
     lammps = "lammps"
+    monte_carlo = "monte_carlo"
 
 
 class DipoleMethod(StrEnum):
@@ -441,7 +444,12 @@ def doctor() -> None:
     from dipolar_md.engines.versions import version_of
 
     table = table_of("Engines", "engine", "device", "version", "usable", "note")
-    for name, device in (("hoomd", "gpu"), ("hoomd", "cpu"), ("lammps", "cpu")):
+    for name, device in (
+        ("hoomd", "gpu"),
+        ("hoomd", "cpu"),
+        ("lammps", "cpu"),
+        ("monte_carlo", "cpu"),
+    ):
         found = inspect_engine(name, device)  # type: ignore[arg-type]
         usable = "[green]yes[/]" if found.usable else "[red]no[/]"
         table.add_row(name, device, found.version or "–", usable, escaped(found.note))

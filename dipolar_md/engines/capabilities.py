@@ -31,6 +31,7 @@ class Feature(StrEnum):
     LANGEVIN = "Langevin dynamics"
     BROWNIAN = "Brownian dynamics"
     NVE = "constant energy"
+    EQUILIBRIUM = "equilibrium sampling"
     FILM_TRUNCATED = "film between walls, truncated"
     FILM_EWALD = "film between walls, Ewald"
     FIELD = "uniform electric field"
@@ -73,16 +74,17 @@ _CHARGES_ON_SPRINGS = no("induced dipoles are charges on springs, beside charges
 _UNDAMPED = no("its charges on springs aren't damped")
 _STIFF = no("springs are too stiff for a motion without inertia")
 _STRAIGHT = no("boxes are straight here")
+_TIMED = no("it follows motion in time, which leads to equilibrium or not")
 
 CAPABILITIES: Mapping[Feature, Mapping[str, Capability]] = MappingProxyType(
     {
-        Feature.SPHERES: {"hoomd": YES, "lammps": YES},
+        Feature.SPHERES: {"hoomd": YES, "lammps": YES, "monte_carlo": YES},
         Feature.BODIES: {"hoomd": YES, "lammps": YES},
         Feature.SPHERES_AND_BODIES: {
             "hoomd": YES,
             "lammps": no("its integrator of bodies leaves lone spheres where they are"),
         },
-        Feature.POINTS_TRUNCATED: {"hoomd": YES, "lammps": YES},
+        Feature.POINTS_TRUNCATED: {"hoomd": YES, "lammps": YES, "monte_carlo": YES},
         Feature.POINTS_EWALD: {"hoomd": no("its mesh knows charges only"), "lammps": YES},
         Feature.CHARGES_TRUNCATED: {"hoomd": _BARE_CUT, "lammps": _BARE_CUT},
         Feature.CHARGES_EWALD: {"hoomd": YES, "lammps": YES},
@@ -104,12 +106,13 @@ CAPABILITIES: Mapping[Feature, Mapping[str, Capability]] = MappingProxyType(
             "lammps": no("its integrator of bodies has inertia"),
         },
         Feature.NVE: {"hoomd": YES, "lammps": YES},
-        Feature.FILM_TRUNCATED: {"hoomd": YES, "lammps": YES},
+        Feature.EQUILIBRIUM: {"hoomd": _TIMED, "lammps": _TIMED, "monte_carlo": YES},
+        Feature.FILM_TRUNCATED: {"hoomd": YES, "lammps": YES, "monte_carlo": YES},
         Feature.FILM_EWALD: {
             "hoomd": no("its mesh repeats the film along z"),
             "lammps": Capability(Support.WITH_CHARGES, "its mesh of dipoles is not used in films"),
         },
-        Feature.FIELD: {"hoomd": YES, "lammps": YES},
+        Feature.FIELD: {"hoomd": YES, "lammps": YES, "monte_carlo": YES},
         Feature.TILTED: {"hoomd": _STRAIGHT, "lammps": _STRAIGHT},
         Feature.GPU: {"hoomd": YES, "lammps": no("it runs on the CPU here")},
         Feature.THREADS: {"hoomd": no("it is driven on one core or one GPU"), "lammps": YES},
@@ -118,13 +121,16 @@ CAPABILITIES: Mapping[Feature, Mapping[str, Capability]] = MappingProxyType(
 )
 """What each engine makes of each feature; an engine that a row doesn't name can't."""
 
-ENGINES: Mapping[str, str] = MappingProxyType({"hoomd": "HOOMD-blue", "lammps": "LAMMPS"})
+ENGINES: Mapping[str, str] = MappingProxyType(
+    {"hoomd": "HOOMD-blue", "lammps": "LAMMPS", "monte_carlo": "Monte Carlo"}
+)
 """Engines of the table, by the name in its head."""
 
 _INTEGRATORS = {
     "langevin": Feature.LANGEVIN,
     "brownian": Feature.BROWNIAN,
     "nve": Feature.NVE,
+    "equilibrium": Feature.EQUILIBRIUM,
 }
 
 
