@@ -24,6 +24,7 @@ class Feature(StrEnum):
     CHARGES_EWALD = "site charges, Ewald"
     POINTS_BESIDE_CHARGES = "point dipoles beside site charges"
     POLARISED_CENTRES = "polarisability at the centre, with site charges, Ewald"
+    POLARISED_POINTS = "polarisability at the centre, with point dipoles, truncated"
     POLARISED_OTHERWISE = "polarisability at the centre, otherwise"
     POLARISED_SITES = "polarisability on several sites"
     FIELD_ON_INDUCED = "uniform electric field on induced dipoles"
@@ -93,11 +94,17 @@ CAPABILITIES: Mapping[Feature, Mapping[str, Capability]] = MappingProxyType(
             "lammps": no("one pair style serves a box: dipoles or charges"),
         },
         Feature.POLARISED_CENTRES: {"hoomd": YES, "lammps": YES},
+        Feature.POLARISED_POINTS: {
+            "hoomd": _CHARGES_ON_SPRINGS,
+            "lammps": _CHARGES_ON_SPRINGS,
+            "monte_carlo": YES,
+        },
         Feature.POLARISED_OTHERWISE: {"hoomd": _CHARGES_ON_SPRINGS, "lammps": _CHARGES_ON_SPRINGS},
         Feature.POLARISED_SITES: {"hoomd": _UNDAMPED, "lammps": _UNDAMPED},
         Feature.FIELD_ON_INDUCED: {
             "hoomd": no("its field of charges counts from the box's middle, not across borders"),
             "lammps": YES,
+            "monte_carlo": YES,
         },
         Feature.BROWNIAN_INDUCED: {"hoomd": _STIFF, "lammps": _STIFF},
         Feature.LANGEVIN: {"hoomd": YES, "lammps": YES},
@@ -126,6 +133,7 @@ ENGINES: Mapping[str, str] = MappingProxyType(
 )
 """Engines of the table, by the name in its head."""
 
+_OF_INDUCTION = (Feature.POLARISED_POINTS, Feature.POLARISED_OTHERWISE, Feature.POLARISED_SITES)
 _INTEGRATORS = {
     "langevin": Feature.LANGEVIN,
     "brownian": Feature.BROWNIAN,
@@ -182,6 +190,8 @@ def _of_induction(
         yield Feature.POLARISED_SITES
     elif charged and interactions.electrostatics == "ewald":
         yield Feature.POLARISED_CENTRES
+    elif interactions.electrostatics == "cutoff" and not any(b.has_charges for b in system.bodies):
+        yield Feature.POLARISED_POINTS
     else:
         yield Feature.POLARISED_OTHERWISE
     if _has_field(interactions, stage):
@@ -246,10 +256,11 @@ def _hint(feature: Feature, found: Capability, engine: str) -> str:
     """Return how a refused feature can be had."""
     if found.support is Support.WITH_CHARGES:
         return "use dipole = 'charges'"
-    if feature in (Feature.POLARISED_OTHERWISE, Feature.POLARISED_SITES):
+    if feature in _OF_INDUCTION:
         return (
-            "engine 'direct' evaluates it; molecular dynamics needs polarisation = 'centre', "
-            "dipole = 'charges' and electrostatics = 'ewald'"
+            "engine 'direct' evaluates it, Monte Carlo samples point dipoles with a cutoff; "
+            "molecular dynamics needs polarisation = 'centre', dipole = 'charges' and "
+            "electrostatics = 'ewald'"
         )
     if feature is Feature.CHARGES_TRUNCATED:
         return "use electrostatics = 'ewald', or dipole = 'point'"

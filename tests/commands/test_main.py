@@ -72,6 +72,16 @@ def test_every_command_shows_how_it_is_used(command):
         assert command(name, "-h").out == answer.out
 
 
+def test_nothing_of_the_help_is_cut_in_a_narrow_terminal(command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    commands = typer.main.get_command(app).commands
+    studies = [["study", name] for name in commands["study"].commands]
+    for words in [[name] for name in commands] + studies:
+        answer = command(*words, "--help")
+        assert "Usage" in answer.out
+        assert "…" not in answer.out, words
+
+
 def test_examples_of_the_help_are_accepted(command):
     """Every option that an example shows exists; every name it uses is shipped."""
     for name, one in typer.main.get_command(app).commands.items():
