@@ -16,24 +16,41 @@ def predict(
     cluster: Annotated[str, typer.Argument(help="Cluster name (r-au-cu) or TOML file.")],
     concentration_mM: Annotated[
         list[float] | None,
-        typer.Option("--concentration-mM", help="May be repeated; default 0.1 to 100."),
+        typer.Option(
+            "--concentration-mM", metavar="X", help="May be repeated; default 0.1 to 100."
+        ),
     ] = None,
     solvent: Annotated[
-        str | None, typer.Option(help="Medium, default vacuum (the dry film).")
+        str | None,
+        typer.Option(metavar="NAME", help="Medium, default vacuum (the dry film)."),
     ] = None,
-    temperature_K: Annotated[float, typer.Option("--temperature-K")] = 298.15,
+    temperature_K: Annotated[float, typer.Option("--temperature-K", metavar="X")] = 298.15,
     polarisation: Annotated[
         list[float] | None,
-        typer.Option("--polarisation-nm3", help="Polarisability volume; may be repeated."),
+        typer.Option(
+            "--polarisation-nm3",
+            metavar="X",
+            help="Polarisability volume; may be repeated; default 0 and the cluster's own.",
+        ),
     ] = None,
     axial_contact_nm: Annotated[
         list[float] | None,
-        typer.Option("--axial-contact-nm", help="May be repeated; default the cluster's own two."),
+        typer.Option(
+            "--axial-contact-nm",
+            metavar="X",
+            help="May be repeated; default the cluster's own two.",
+        ),
     ] = None,
-    seconds: Annotated[float, typer.Option(help="Time of the sampling of each variant.")] = 8.0,
-    seed: Annotated[int, typer.Option(help="Seed of the random numbers.")] = 1,
-    json: Annotated[Path | None, typer.Option(help="Write the numbers here, too.")] = None,
-    plot: Annotated[Path | None, typer.Option(help="Draw lengths over concentration here.")] = None,
+    seconds: Annotated[
+        float, typer.Option(metavar="X", help="Time of the sampling of each variant.")
+    ] = 8.0,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the random numbers.")] = 1,
+    json: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the numbers here, too.")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw lengths over concentration here.")
+    ] = None,
 ) -> None:
     """Equilibrium wire lengths at any concentration, without a long run; a minute on one core."""
     from dipolar_md.chemistry.cluster import load_solvent
