@@ -7,6 +7,7 @@ from pathlib import Path
 import numba
 import numpy as np
 import pytest
+from oracles.dipolar_spheres import KT, particle, wca
 from scipy.special import i0e
 
 import dipolar_md as dm
@@ -15,9 +16,8 @@ from dipolar_md.engines.monte_carlo import moves
 from dipolar_md.engines.monte_carlo.kernel import energies_of
 from dipolar_md.engines.monte_carlo.moves import run_moves
 from dipolar_md.engines.monte_carlo.state import model_of, state_of, system_of
-from dipolar_md.units import KE, thermal_energy
+from dipolar_md.units import KE
 
-KT = thermal_energy(298.15)
 LOCAL, FROM_ENDS, FROM_ALL, PIECE, PIECE_FROM_ALL, RIGID, REATTACH = range(7)
 EACH = {  # a move, and what makes it reach every state
     "local": {LOCAL: 1.0},
@@ -28,13 +28,6 @@ EACH = {  # a move, and what makes it reach every state
     "inner pieces": {PIECE_FROM_ALL: 0.5, FROM_ALL: 0.5},
     "nearby": {REATTACH: 0.5, FROM_ALL: 0.5},
 }
-
-
-def particle(coupling, sigma=1.0, attractive=False):
-    """A WCA sphere, ε = kT, with the dipole of a coupling λ at contact σ."""
-    mu = math.sqrt(coupling * sigma**3 * KT / KE)
-    site = dm.Site((0.0, 0.0, 0.0), sigma, KT, attractive=attractive)
-    return dm.Body("sphere", (site,), 4000.0, (400.0,) * 3, (0.0, 0.0, mu), sigma, sigma / 2)
 
 
 class Sampler:
@@ -87,10 +80,6 @@ def pair_box(coupling=5.0, edge=5.0):
     return dm.random_gas({body: 2}, 2 / edge**3 / dm.units.MILLIMOLAR, seed=3), dm.Interactions(
         298.15, 1.0, cutoff_nm=edge / 2 * 0.999
     )
-
-
-def wca(r):
-    return np.where(r < 2 ** (1 / 6), 4 * (r**-12.0 - r**-6.0) + 1, 0.0)
 
 
 @cache
