@@ -14,7 +14,6 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 import dipolar_md as dm
-from dipolar_md import plots
 
 
 def time_to(length: float, law: dm.GrowthLaw, errors: float = 0.0) -> float:
@@ -45,12 +44,12 @@ def main() -> None:
     parser.add_argument("runs", type=Path, nargs="+", help="run directories")
     parser.add_argument("--out", type=Path, default=Path("growth.png"))
     options = parser.parse_args()
-    with rc_context(plots.STYLE):
+    with rc_context(dm.plots.STYLE):
         figure = Figure(figsize=(3.35, 2.5 * len(options.runs)))
         axes = figure.subplots(len(options.runs), squeeze=False)[:, 0]
         for ax, path in zip(axes, options.runs, strict=True):
             run = dm.Run(path)
-            course = dm.growth(run.trajectory)
+            course = dm.growth(run)
             last = [stage == course.stage[-1] for stage in course.stage]
             first = last.index(True)
             origin = float(course.time_ns[max(first - 1, 0)])
@@ -59,7 +58,7 @@ def main() -> None:
             law = dm.growth_law(course.time_ns, course.mean_length, origin, end)
             physical = run.manifest["times"] == "physical friction"
             clock = "ns" if physical else "ns, accelerated"
-            plots.draw_growth_law(
+            dm.plots.draw_growth_law(
                 ax,
                 course.time_ns[first:] - origin,
                 course.mean_length[first:],

@@ -11,7 +11,6 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 import dipolar_md as dm
-from dipolar_md import plots
 
 
 def main() -> None:
@@ -20,20 +19,20 @@ def main() -> None:
     parser.add_argument("runs", type=Path, nargs="+", help="run directories")
     parser.add_argument("--out", type=Path, default=Path("nanowire_lengths.png"))
     options = parser.parse_args()
-    found = {str(path): dm.nanowire_statistics(dm.Run(path).trajectory) for path in options.runs}
+    found = {str(path): dm.nanowire_statistics(path) for path in options.runs}
     longest = max(int(table.sizes.max()) for table in found.values())
     edges = np.unique(np.round(np.geomspace(1, longest + 1, 16))) - 0.5
     bands = {}
     for name, table in found.items():
         frames = np.split(table.sizes, np.cumsum(table.chain_counts)[:-1])
         bands[name] = dm.distribution(frames, edges, table.equilibration.inefficiency_frames)
-    with rc_context(plots.STYLE):
+    with rc_context(dm.plots.STYLE):
         figure = Figure(figsize=(3.35, 2.7 + 2.2 * len(found)))
         axes = figure.subplots(1 + len(found), squeeze=False)[:, 0]
-        plots.draw_length_bands(axes[0], bands)
+        dm.plots.draw_length_bands(axes[0], bands)
         for ax, (name, table) in zip(axes[1:], found.items(), strict=True):
             stiff = table.persistence_length_nm
-            plots.draw_tangents(ax, *table.tangents[:2], stiff and stiff.value)
+            dm.plots.draw_tangents(ax, *table.tangents[:2], stiff and stiff.value)
             length, wire = table.mean_chain_length, table.contour_mean_nm
             print(
                 f"{name}: mean chain length {length.value:.2f} ± {length.error or 0:.2f} clusters, "

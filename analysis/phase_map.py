@@ -10,7 +10,6 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 import dipolar_md as dm
-from dipolar_md import plots
 
 
 def main() -> None:
@@ -24,9 +23,9 @@ def main() -> None:
     chart = dm.phase_map(report.means, report.thresholds)
     if chart is None:
         parser.error("a map needs two dipoles and two permittivities or more")
-    with rc_context(plots.STYLE):
+    with rc_context(dm.plots.STYLE):
         figure = Figure(figsize=(3.35, 3.0))
-        plots.draw_phase_map(figure.subplots(), *chart)
+        dm.plots.draw_phase_map(figure.subplots(), *chart)
         figure.savefig(options.out)
     for one in report.thresholds:
         found = one.dipole_D

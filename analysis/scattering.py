@@ -11,7 +11,6 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 import dipolar_md as dm
-from dipolar_md import plots
 
 
 def main() -> None:
@@ -26,9 +25,7 @@ def main() -> None:
     curves = {}
     for path in options.runs:
         frames = list(dm.Run(path).trajectory[-options.frames :])
-        parts = [
-            dm.scattering(frame.system, options.q_max, 80, options.core_nm) for frame in frames
-        ]
+        parts = [dm.scattering(frame, options.q_max, 80, options.core_nm) for frame in frames]
         shared = sorted(set.intersection(*[set(part.q_per_nm.tolist()) for part in parts]))
         rows = np.array([p.intensity[np.isin(p.q_per_nm, shared)] for p in parts])
         error = rows.std(axis=0, ddof=1) / np.sqrt(len(rows)) if len(rows) > 1 else None
@@ -42,9 +39,9 @@ def main() -> None:
             f"2π/q = {2 * np.pi / peak:.2f} nm; {len(rows)} frames"
         )
     curves["core alone"] = (q, form, None)
-    with rc_context(plots.STYLE):
+    with rc_context(dm.plots.STYLE):
         figure = Figure(figsize=(3.35, 2.9))
-        plots.draw_scattering(figure.add_subplot(), curves)
+        dm.plots.draw_scattering(figure.add_subplot(), curves)
         figure.savefig(options.out)
     print(options.out)
 

@@ -11,7 +11,6 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 import dipolar_md as dm
-from dipolar_md import plots
 
 
 def main() -> None:
@@ -25,7 +24,7 @@ def main() -> None:
     tem = dm.load_reference("tem-r-au-cu").quantity("spacing_nm")
     crystal = dm.load_reference("crystal-r-au-cu").quantity("spacing_nm")
     own = dm.read_measured(options.measured) if options.measured else {}
-    with rc_context(plots.STYLE):
+    with rc_context(dm.plots.STYLE):
         figure = Figure(figsize=(3.35, 3.0 * len(options.runs)))
         axes = figure.subplots(len(options.runs), squeeze=False)[:, 0]
         for ax, path in zip(axes, options.runs, strict=True):
@@ -38,7 +37,7 @@ def main() -> None:
                 "found in its micrograph": dm.measure_micrograph(picture).spacings_nm,
                 **{f"measured, {k}": v for k, v in own.items() if "spacing" in k},
             }
-            plots.draw_comparison(ax, samples, (tem.low, tem.high), f"spacing, {path} (nm)")
+            dm.plots.draw_comparison(ax, samples, (tem.low, tem.high), f"spacing, {path} (nm)")
             for name, values in samples.items():
                 if len(values):
                     inside = np.mean((values >= tem.low) & (values <= tem.high))

@@ -140,6 +140,32 @@ def graph_of(system: dm.System) -> dm.ChainGraph:
     return graph
 
 
+def time_frames(
+    systems: list[dm.System], repeats: int
+) -> tuple[list[list[float]], list[list[float]]]:
+    """Return seconds of the chain graph and of the search alone, a row per system, alternated."""
+    times: list[list[float]] = [[] for _ in systems]
+    alone: list[list[float]] = [[] for _ in systems]
+    for _ in range(repeats):
+        for row, plain, system in zip(times, alone, systems, strict=True):
+            row.append(seconds(lambda system=system: graph_of(system)))
+            plain.append(seconds(lambda system=system: search_alone(system)))
+    return times, alone
+
+
+def time_networkx(beside: dm.System, repeats: int) -> list[tuple[float, float]]:
+    """Return seconds of the chain graph and of networkx, alternated; their answers are the same."""
+    pairs = []
+    for _ in range(repeats):
+        pairs.append((seconds(lambda: graph_of(beside)), seconds(lambda: by_networkx(beside))))
+    ours, theirs = graph_of(beside), by_networkx(beside)
+    assert sorted(chain.kind for chain in theirs) == sorted(ours.kinds)
+    for name in ("contour_nm", "end_to_end_nm"):
+        lengths = np.sort([getattr(chain, name) for chain in theirs])
+        assert np.allclose(lengths, np.sort(getattr(ours, name)))
+    return pairs
+
+
 def main() -> None:
     """Time frames of several sizes, and networkx beside the chain graph."""
     parser = arguments(__doc__.splitlines()[0], repeats=5)
@@ -151,26 +177,14 @@ def main() -> None:
     sizes = [options.clusters // 100, options.clusters // 10, options.clusters]
     systems = [frame_of(size) for size in sizes]
     loaded = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    times: list[list[float]] = [[] for _ in sizes]
-    alone: list[list[float]] = [[] for _ in sizes]
-    for _ in range(options.repeats):
-        for row, plain, system in zip(times, alone, systems, strict=True):
-            row.append(seconds(lambda system=system: graph_of(system)))
-            plain.append(seconds(lambda system=system: search_alone(system)))
+    times, alone = time_frames(systems, options.repeats)
     medians = [statistics.median(row) for row in times]
     exponent = float(np.polyfit(np.log([len(s) for s in systems]), np.log(medians), 1)[0])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
     beside = frame_of(options.networkx)
-    pairs = []
-    for _ in range(min(options.repeats, 3)):
-        pairs.append((seconds(lambda: graph_of(beside)), seconds(lambda: by_networkx(beside))))
+    pairs = time_networkx(beside, min(options.repeats, 3))
     ratios = [slow / fast for fast, slow in pairs]
-    ours, theirs = graph_of(beside), by_networkx(beside)
-    assert sorted(chain.kind for chain in theirs) == sorted(ours.kinds)  # the same answers
-    for name in ("contour_nm", "end_to_end_nm"):
-        found = np.sort([getattr(chain, name) for chain in theirs])
-        assert np.allclose(found, np.sort(getattr(ours, name)))
 
     lines = [
         f"| clusters | chain graph, median of {options.repeats} | range | search alone |",

@@ -18,7 +18,6 @@ import json
 import math
 import os
 import platform
-import signal
 import statistics
 import subprocess
 import sys
@@ -95,9 +94,8 @@ def measure(case: dict) -> dict:
         result: dict = {}
         if len(rungs) == 1:
 
-            def progress(now: dm.Progress) -> None:
-                if over(0.0):
-                    os.kill(os.getpid(), signal.SIGTERM)  # `assemble` stops
+            def progress(now: dm.Progress) -> bool:
+                return over(0.0)
 
             dm.assemble(recipes[0], paths[0], "lammps", "cpu", threads=1, progress=progress)
             result["cpu_s"] = time.process_time() - begin
@@ -164,6 +162,21 @@ def said(values: list[float], digits: int = 3) -> str:
     return f"{mean:.{digits}g} ({min(values):.{digits}g}–{max(values):.{digits}g})"
 
 
+def row(result: dict, coupling: float, kind: str) -> str:
+    """Return the row of one coupling, sampled by plain runs or by ladders."""
+    key = f"{coupling:g}"
+    runs = [r for r in result["runs"] if r["kind"] == kind and key in r["by_coupling"]]
+    ones = [run["by_coupling"][key] for run in runs]
+    rates = [
+        1000 * one["independent"] * one["equilibrated"] / run["cpu_s"]
+        for one, run in zip(ones, runs, strict=True)
+    ]
+    means = ", ".join(f"{one['mean']:.2f} ± {one['error']:.2f}" for one in ones)
+    settled = f"{sum(one['equilibrated'] for one in ones)} of {len(ones)}"
+    start = said([one["equilibration_ns"] for one in ones], 2)
+    return f"| {key} | {kind} | {means} | {settled} | {start} | {said(rates)} |"
+
+
 def table(result: dict) -> str:
     """Return the comparison as Markdown: mean over rounds, and range."""
     lines = [
@@ -171,19 +184,7 @@ def table(result: dict) -> str:
         "independent samples per 1000 CPU s |",
         "|---" * 6 + "|",
     ]
-    for x in TARGETS:
-        for kind in ("plain", "ladder"):
-            runs = [run for run in result["runs"] if run["kind"] == kind]
-            runs = [run for run in runs if f"{x:g}" in run["by_coupling"]]
-            ones = [run["by_coupling"][f"{x:g}"] for run in runs]
-            rates = [
-                1000 * one["independent"] * one["equilibrated"] / run["cpu_s"]
-                for one, run in zip(ones, runs, strict=True)
-            ]
-            means = ", ".join(f"{one['mean']:.2f} ± {one['error']:.2f}" for one in ones)
-            settled = f"{sum(one['equilibrated'] for one in ones)} of {len(ones)}"
-            start = said([one["equilibration_ns"] for one in ones], 2)
-            lines.append(f"| {x:g} | {kind} | {means} | {settled} | {start} | {said(rates)} |")
+    lines += [row(result, x, kind) for x in TARGETS for kind in ("plain", "ladder")]
     ladders = [run for run in result["runs"] if run["kind"] == "ladder"]
     totals = [
         1000

@@ -20,6 +20,33 @@ def exponent(costs: dict[int, float]) -> float | None:
     return statistics.linear_regression(*zip(*logs, strict=True))[0]
 
 
+def succeeded(results: list[dict]) -> list[dict]:
+    """Return the runs that came to their end."""
+    return [result for result in results if "trouble" not in result]
+
+
+def row(n: int, ranks: int, good: list[dict], cpu_s: float | None, gain: str) -> str:
+    """Return a row of the table; CPU seconds of a step where they are known."""
+    rates = [result["steps_per_second"] for result in good]
+    start = statistics.median(result["start_s"] for result in good)
+    own, rank = (max(result["memory_MB"][i] for result in good) for i in (0, 1))
+    memory = f"{own:.0f} MB" if ranks == 1 else f"{own:.0f} + {ranks} × {rank:.0f} MB"
+    cost = 1e6 / statistics.median(rates) / n
+    of_cpu = "–" if cpu_s is None else f"{1e6 * cpu_s / n:.2f}"
+    return (
+        f"| {n:,} | {ranks} | {spread(rates)} | {cost:.2f} | {of_cpu} | {gain} | {start:.1f} s "
+        f"| {memory} |"
+    )
+
+
+def exponents(base: int, walls: float | None, cpus: float | None) -> list[str]:
+    """Return the sentence below the table; nothing where one size was run."""
+    if walls is None:
+        return []
+    of_cpu = "" if cpus is None else f", its CPU time ∝ N^{cpus:.3f}"
+    return ["", f"time of {base} rank(s) per step ∝ N^{walls:.3f}{of_cpu}"]
+
+
 def main() -> None:
     """Measure and print."""
     parser = arguments(__doc__.splitlines()[0], limit=480)
@@ -51,31 +78,22 @@ def main() -> None:
     ]
     medians, work, sizes = {}, {}, {}
     for n, ranks in cases:
-        good = [result for result in found[n, ranks] if "trouble" not in result]
+        good = succeeded(found[n, ranks])
         if not good:
             lines.append(f"| {n:,} | {ranks} | {found[n, ranks][0]['trouble']} | | | | | |")
             continue
         rates = [result["steps_per_second"] for result in good]
-        alone = [r["steps_per_second"] for r in found[n, base] if "trouble" not in r]
-        gains = [rate / one for rate, one in zip(rates, alone, strict=False)]
+        alone = [result["steps_per_second"] for result in succeeded(found[n, base])]
+        gains = [rate / single for rate, single in zip(rates, alone, strict=False)]
         medians[n, ranks] = statistics.median(rates)
-        start = statistics.median(result["start_s"] for result in good)
-        own, rank = (max(result["memory_MB"][i] for result in good) for i in (0, 1))
-        memory = f"{own:.0f} MB" if ranks == 1 else f"{own:.0f} + {ranks} × {rank:.0f} MB"
-        cost, of_cpu = 1e6 / medians[n, ranks] / n, "–"
         if ranks == 1:  # of a rank elsewhere, this process knows nothing
             work[n] = statistics.median(result["cpu_s_per_step"] for result in good)
-            of_cpu = f"{1e6 * work[n] / n:.2f}"
-        lines.append(
-            f"| {n:,} | {ranks} | {spread(rates)} | {cost:.2f} | {of_cpu} | "
-            f"{'–' if ranks == base else spread(gains)} | {start:.1f} s | {memory} |"
-        )
+        gain = "–" if ranks == base else spread(gains)
+        lines.append(row(n, ranks, good, work.get(n) if ranks == 1 else None, gain))
         sizes[f"{n}, {ranks} ranks"] = {"runs": good, "speed_up": gains}
     walls = exponent({n: 1 / rate for (n, ranks), rate in medians.items() if ranks == base})
     cpus = exponent(work)
-    if walls is not None:
-        of_cpu = "" if cpus is None else f", its CPU time ∝ N^{cpus:.3f}"
-        lines += ["", f"time of {base} rank(s) per step ∝ N^{walls:.3f}{of_cpu}"]
+    lines += exponents(base, walls, cpus)
     finish(options, lines, {"sizes": sizes, "exponent": walls, "cpu_exponent": cpus})
 
 

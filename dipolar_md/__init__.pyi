@@ -75,6 +75,10 @@ from .chemistry.dipole import (
 )
 from .chemistry.draft import Draft as Draft, draft_cluster as draft_cluster
 from .chemistry.molecule import Molecule as Molecule, point_charge_molecule as point_charge_molecule
+from .chemistry.polarisability import (
+    Polarisability as Polarisability,
+    compute_polarisability as compute_polarisability,
+)
 from .chemistry.read_structure import read_molecule as read_molecule
 from .engines.choice import choose_engine as choose_engine, evaluate as evaluate
 from .engines.protocol import Evaluation as Evaluation
@@ -89,16 +93,16 @@ from .errors import (
     UnsupportedError as UnsupportedError,
 )
 from .model.body import Body as Body, Site as Site, coarse_grain as coarse_grain
-from .model.expectation import Outlook as Outlook, describe as describe
-from .model.interactions import Interactions as Interactions
-from .model.system import (
-    System as System,
+from .model.builders import (
     chain as chain,
     lattice as lattice,
     pair as pair,
     random_gas as random_gas,
     ring as ring,
 )
+from .model.expectation import Outlook as Outlook, describe as describe
+from .model.interactions import Interactions as Interactions
+from .model.system import System as System
 from .reports.inference import StudyInference as StudyInference, infer_study as infer_study
 from .reports.micrograph import (
     Imaging as Imaging,

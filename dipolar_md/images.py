@@ -1,9 +1,8 @@
 """Image files: the only place that knows TIFF and PNG and where they keep the pixel size."""
 
 import io
-import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,9 +81,9 @@ def encode_png(image: Floats, pixel_nm: float, bar_nm: float | None = None) -> b
     TIFF, not this.
 
     Args:
-        image: grey values, stretched from their 0.5 to their 99.5 percentile.
-        pixel_nm: edge of a pixel, nm.
-        bar_nm: length of the bar, default about a fifth of the width.
+        image: Grey values, stretched from their 0.5 to their 99.5 percentile.
+        pixel_nm: Edge of a pixel, nm.
+        bar_nm: Length of the bar, default about a fifth of the width.
     """
     from PIL import Image, ImageDraw, ImageFont
     from PIL.PngImagePlugin import PngInfo
@@ -129,10 +128,8 @@ def _read_tiff(path: Path) -> tuple[NDArray[np.generic], float | None]:
         imagej = file.imagej_metadata or {}
         ome = file.ome_metadata or ""
         tags = {tag.name: tag.value for tag in page.tags.values()}
-    size = re.search(r'PhysicalSizeX="([\d.eE+-]+)"', ome)
-    if size:
-        unit = re.search(r'PhysicalSizeXUnit="([^"]+)"', ome)
-        return pixels, float(size[1]) * _NM.get(unit[1].lower() if unit else "µm", np.nan)
+    if ome and (stated := _ome_pixel_nm(tifffile.xml2dict(ome))) is not None:
+        return pixels, stated
     count, per = tags.get("XResolution", (0, 1))
     unit_name = str(imagej.get("unit", "")).lower()
     if not unit_name:
@@ -140,6 +137,16 @@ def _read_tiff(path: Path) -> tuple[NDArray[np.generic], float | None]:
     if not count or unit_name not in _NM:
         return pixels, None
     return pixels, per / count * _NM[unit_name]
+
+
+def _ome_pixel_nm(ome: dict[str, Any]) -> float | None:
+    """Return the pixel size (nm) of the first image of OME's metadata; NaN of an unknown unit."""
+    images = ome["OME"]["Image"]
+    first = (images[0] if isinstance(images, list) else images)["Pixels"]
+    if "PhysicalSizeX" not in first:
+        return None
+    unit = str(first.get("PhysicalSizeXUnit", "µm")).lower()
+    return float(first["PhysicalSizeX"]) * _NM.get(unit, np.nan)
 
 
 def _read_png(path: Path) -> tuple[NDArray[np.generic], float | None]:

@@ -1,7 +1,8 @@
 """Frames and trajectories: the only place that knows the GSD schema.
 
 One particle per cluster (position, quaternion, type, velocity, angular momentum), `type_shapes` so
-that OVITO draws spheres, and under `log/` the body table as JSON (in every frame: gsd doesn't
+that OVITO draws spheres, and under `log/` the total dipole of every cluster where clusters are
+polarisable, the body table as JSON (in every frame: gsd doesn't
 fall back to frame 0 for strings), time, stage, temperature, permittivity, box and each energy. GSD
 stores state in single precision.
 """
@@ -11,7 +12,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeAlias, overload
 
@@ -28,7 +29,8 @@ TRAJECTORY_FILE = "trajectory.gsd"
 """Name of the trajectory in a run directory."""
 
 _ENERGY = "energy_kJ_mol/"
-_ENERGIES = ("steric", "electrostatic", "wall", "field", "total")
+_DIPOLES = "particles/dipole_e_nm"
+_ENERGIES = ("steric", "electrostatic", "induction", "wall", "field", "total")
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,13 +38,15 @@ class Frame:
     """One moment of an assembly: a system and what was recorded with it.
 
     Attributes:
-        system: box, positions, orientations, types, momenta and bodies.
-        step: simulation step since the start of the run.
-        time_ns: simulated time.
-        stage: name of the stage.
-        temperature_K, relative_permittivity: of the environment; NaN where nobody said.
-        energies: potential energies by name (steric, electrostatic, wall, field, total), kJ/mol.
-        field_V_nm: uniform electric field.
+        system: Box, positions, orientations, types, momenta and bodies.
+        step: Simulation step since the start of the run.
+        time_ns: Simulated time, ns.
+        stage: Name of the stage.
+        temperature_K: Temperature, K; NaN where nobody said.
+        relative_permittivity: ε_r of the medium; NaN where nobody said.
+        energies: Potential energies by name (steric, electrostatic, induction, wall, field, total),
+            kJ/mol.
+        field_V_nm: Uniform electric field, V/nm.
     """
 
     system: System
@@ -70,9 +74,12 @@ class Frame:
             box: (3,) lengths in nm, or (6,) with tilt factors.
             positions: (N, 3) nm.
             orientations: (N, 4) quaternions (w, x, y, z); the dipole is +z in the body frame.
-            cluster: name, file, cluster or body of all clusters, or the bodies `types` indexes.
+            cluster: Name, file, cluster or body of all clusters, or the bodies `types` indexes.
             types: (N,) indices, default all 0.
-            recorded: other attributes of the frame, such as `time_ns`.
+            recorded: Other attributes of the frame, such as `time_ns`.
+
+        Returns:
+            `Frame`, which every analysis takes.
 
         Raises:
             InputError: a wrong shape or value, or an unknown cluster.
@@ -155,6 +162,8 @@ class Trajectory(Sequence[Frame]):
             if np.isnan(log["thickness_nm"][0])
             else float(log["thickness_nm"][0]),
         ).with_quaternion_momenta(np.asarray(particles.angmom, dtype=np.float64))
+        if _DIPOLES in log and not np.isnan(log[_DIPOLES]).any():
+            system = replace(system, induced_dipoles=log[_DIPOLES] - system.dipoles)
         return Frame(
             system=system,
             step=int(stored.configuration.step),
@@ -285,6 +294,8 @@ def _stored(frame: Frame) -> gsd.hoomd.Frame:
         "thickness_nm": np.array([np.nan if system.thickness_nm is None else system.thickness_nm]),
         "field_V_nm": np.array(frame.field_V_nm),
     }
+    if any(body.polarisability_nm3 for body in system.bodies):
+        stored.log[_DIPOLES] = system.total_dipoles
     for name in _ENERGIES:  # GSD wants every quantity that a later frame logs in frame 0, too
         stored.log[_ENERGY + name] = np.array([frame.energies.get(name, np.nan)])
     return stored

@@ -28,6 +28,9 @@ ANGSTROM = 0.1
 BOHR = 0.0529177210544
 """One bohr in nm."""
 
+HARTREE = KE / BOHR
+"""One hartree in kJ/mol."""
+
 MILLIMOLAR = _N_A * 1e-27
 """One mmol/L (= mol m⁻³) in clusters per nm³."""
 

@@ -47,7 +47,7 @@ def main() -> int:
                 )
                 if not run.finished:
                     return 130
-                s = dm.nanowire_statistics(run.trajectory, discard=0.5)
+                s = dm.nanowire_statistics(run, discard=0.5)
                 rows.append(
                     (
                         s.mean_chain_length.value,

@@ -54,6 +54,7 @@ FOREIGN = {  # who may import what is nobody else's business
     "ase": {"chemistry.read_structure", "chemistry.molecule"},
     "cclib": {"chemistry.read_structure"},
     "tblite": {"chemistry.dipole"},
+    "dftd4": {"chemistry.polarisability"},
     "molmass": {
         *("chemistry.cluster", "chemistry.molecule", "chemistry.sizes"),
         "chemistry.read_structure",
@@ -71,10 +72,20 @@ PUBLIC = {  # every public name and the module that it is loaded from
     if isinstance(node, ast.ImportFrom) and node.module
     for alias in node.names
 }
+WRITERS = {  # what else opens a file for writing
+    "files": "every file",
+    "trajectory": "frames, by GSD",
+    "simulation.session": "the lock of a run directory",
+    "study.project": "the lock of a study",
+    "engines.lammps.model": "what LAMMPS reads at once",
+    "engines.lammps.spring_atoms": "what LAMMPS reads at once",
+}
+OPENERS = {"os.replace", "os.fdopen", "tempfile.mkstemp", "tempfile.NamedTemporaryFile"}
 OPTIONAL = {
     "ase",
     "cclib",
     "tblite",
+    "dftd4",
     "pyarrow",
 }  # extras: imported only when a file or a method needs them
 LONG = {"theory"}  # to be split
@@ -178,6 +189,26 @@ def test_imports_run_downwards(module):
 def test_only_one_place_knows_each_library(package):
     found = {m for m, path in MODULES.items() if package in {wing(n) for n in imports(path)}}
     assert found <= FOREIGN[package]
+
+
+def writes(path):
+    """Every call in a file that writes, renames or draws one."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.Call):
+            continue
+        function = ast.unparse(node.func)
+        name = function.rpartition(".")[2]
+        modes = [*node.args, *(word.value for word in node.keywords if word.arg == "mode")]
+        modes = [mode.value for mode in modes if isinstance(mode, ast.Constant)]
+        for_writing = any(re.fullmatch("[rbt]*[wax+][bt+]*", str(mode)) for mode in modes)
+        drawn = function != name and name in ("write_text", "write_bytes", "savefig", "rename")
+        if drawn or function in OPENERS or (name == "open" and for_writing):
+            yield ast.unparse(node)
+
+
+def test_only_one_module_writes_files():
+    found = {module for module, path in MODULES.items() if list(writes(path))}
+    assert found == WRITERS.keys()
 
 
 def test_modules_have_one_job_and_a_name_for_it():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import runpy
 import signal
 import subprocess
@@ -15,35 +16,8 @@ import dipolar_md as dm
 from dipolar_md.analysis.timeseries import Estimate
 
 SCRIPTS = Path(__file__).parent.parent / "scripts"
-PYTHON = sorted(path.name for path in SCRIPTS.glob("*.py"))
+PYTHON = sorted([*SCRIPTS.glob("*.py"), *SCRIPTS.parent.glob("analysis/*.py")])
 BENCHMARKS = ("analysis", "engines", "models", "output", "overhead", "scaling", "startup")
-STUDY = """
-name = "toy"
-title = "A toy"
-recipe = "r-au-cu-dichloromethane"
-replicas = 1
-[settings]
-n_clusters = 64
-cutoff_nm = 4.0
-chunk_steps = 50
-frame_interval_ns = 0.04
-"stages.solution.time_ns" = 0.4
-"stages.solution.concentration_mM" = 60.0
-"stages.solution.relative_permittivity" = 1.0
-"stages.solution.skin_nm" = 1.0
-[axes.dipole_D]
-values = [20.0, 43.42]
-source = "a toy"
-[sources]
-n_clusters = "a toy"
-cutoff_nm = "a toy"
-chunk_steps = "a toy"
-frame_interval_ns = "a toy"
-"stages.solution.time_ns" = "a toy"
-"stages.solution.concentration_mM" = "a toy"
-"stages.solution.relative_permittivity" = "a toy"
-"stages.solution.skin_nm" = "a toy"
-"""
 OUTSIDE = {k: v for k, v in os.environ.items() if not k.startswith(("PMI", "OMPI"))}
 
 
@@ -60,13 +34,15 @@ def settings(toy):
     return [f"{key}={value}" for key, value in toy.items() if key != "n_clusters"]
 
 
-@pytest.mark.parametrize("name", PYTHON)
-def test_help_says_what_a_script_does(name):
-    done = script(name, "--help")
+@pytest.mark.parametrize("path", PYTHON, ids=lambda path: path.name)
+def test_a_script_says_what_it_does_and_uses_public_names_only(path):
+    done = script(path, "--help")
     assert done.returncode == 0, done.stderr
-    assert "usage" in done.stdout
-    first = (SCRIPTS / name).read_text(encoding="utf-8").split('"""')[1].split(";")[0]
-    assert first.split()[:4] == done.stdout.split("\n\n", 1)[1].split()[:4]
+    text = path.read_text(encoding="utf-8")
+    first = text.split('"""')[1].split(".\n")[0]
+    assert first in " ".join(done.stdout.split())
+    inner = re.findall(r"^\s*(?:from|import) (dipolar_md.*)$", text, re.MULTILINE)
+    assert set(inner) == {"dipolar_md as dm"}
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)
@@ -93,70 +69,6 @@ def test_a_benchmark_leaves_a_table_and_json(tmp_path):
     assert page[2].startswith("| N | ranks |")
     assert "load" in page[-3]
     assert page[-2:] == ["<!-- end -->", "after"]
-
-
-@pytest.mark.hoomd
-def test_the_gpu_script_stops_at_its_walltime_and_goes_on(toy, tmp_path):
-    words = ["r-au-cu", "--clusters", 64, "--device", "cpu", "--out", tmp_path / "run"]
-    words += ["--set", *settings(toy)]
-    done = script("assemble_gpu.py", *words, "--walltime-h", 1e-9)
-    assert done.returncode == 130, done.stderr
-    assert "repeat the command" in done.stdout
-    done = script("assemble_gpu.py", *words)
-    assert done.returncode == 0, done.stderr
-    assert "mean chain length" in done.stdout
-    assert dm.Run(tmp_path / "run").manifest["sessions"][-1]["engine"] == "hoomd"
-
-
-@pytest.mark.gpu
-def test_the_gpu_script_on_a_gpu(toy, tmp_path):
-    done = script(
-        "assemble_gpu.py",
-        "r-au-cu",
-        "--clusters",
-        64,
-        "--out",
-        tmp_path / "run",
-        "--set",
-        *settings(toy),
-    )
-    assert done.returncode == 0, done.stderr
-    assert dm.Run(tmp_path / "run").manifest["sessions"][-1]["device"] == "gpu"
-
-
-def test_the_mpi_script_runs_on_two_ranks_and_stops_at_its_walltime(toy, tmp_path):
-    words = ["r-au-cu", "--clusters", 64, "--ranks", 2, "--out", tmp_path / "run"]
-    words += ["--set", *settings(toy)]
-    done = script("assemble_mpi.py", *words, "--walltime-h", 1e-9)
-    assert done.returncode == 130, done.stderr
-    done = script("assemble_mpi.py", *words)
-    assert done.returncode == 0, done.stderr
-    assert "mean chain length" in done.stdout
-    run = dm.Run(tmp_path / "run")
-    assert [session["ranks"] for session in run.manifest["sessions"]] == [2, 2]
-    assert run.finished
-
-
-def test_the_mpi_script_refuses_to_be_started_twice_over_and_hoomd(tmp_path):
-    words = ["r-au-cu", "--clusters", 64, "--out", tmp_path / "run"]
-    done = script("assemble_mpi.py", *words, PMI_SIZE="2")
-    assert done.returncode == 1
-    assert "start it once" in done.stderr
-    done = script("assemble_mpi.py", *words, "--engine", "hoomd")
-    assert done.returncode == 1
-    assert "assemble_gpu.py" in done.stderr
-    assert not (tmp_path / "run").exists()
-
-
-def test_the_study_script_prints_a_table(tmp_path):
-    (tmp_path / "toy.toml").write_text(STUDY, encoding="utf-8")
-    words = ["--study", tmp_path / "toy.toml", "--out", tmp_path / "out", "--workers", 2]
-    done = script("dipole_strength_study.py", *words)
-    assert done.returncode == 0, done.stderr
-    head, _, *rows = done.stdout.splitlines()
-    assert head.startswith("| dipole_D |")
-    assert [row.split()[1] for row in rows[:2]] == ["20.0", "43.42"]
-    assert (tmp_path / "out" / "results.csv").exists()
 
 
 def test_settings_of_the_drying_script_add_up(toy, tmp_path):
@@ -210,6 +122,27 @@ def job(folder, *command, **more):
         stderr=subprocess.STDOUT,
         text=True,
     )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--engine=lammps", "--ranks=2"),
+        pytest.param(("--engine=hoomd", "--device=cpu"), marks=pytest.mark.hoomd),
+        pytest.param(("--engine=hoomd", "--device=gpu"), marks=pytest.mark.gpu),
+    ],
+)
+def test_a_slurm_job_stops_at_a_stated_walltime_and_goes_on(toy, tmp_path, options):
+    command = ["dipolar-md", "assemble", "r-au-cu", "--clusters=64", f"--out={tmp_path / 'run'}"]
+    command += [*options, *(f"--set={words}" for words in settings(toy))]
+    for limit, code in (["--walltime=00:00:00"], 130), ([], 0):
+        program = job(tmp_path / "slurm", *command, *limit, RESUBMIT="")
+        said, _ = program.communicate(timeout=240)
+        assert program.returncode == code, said
+    run = dm.Run(tmp_path / "run")
+    assert run.finished
+    used = [(session["engine"], session["ranks"]) for session in run.manifest["sessions"]]
+    assert used == [("lammps", 2) if "--ranks=2" in options else ("hoomd", 1)] * 2
 
 
 @pytest.mark.parametrize("resubmit", ["", "1"])

@@ -20,7 +20,14 @@ from dipolar_md.trajectory import append_frame, truncate, write_frame
 R1, S1 = (dm.coarse_grain(dm.load_cluster(name)) for name in ("r-1", "s-1"))
 LARGE = dm.coarse_grain(dm.load_cluster("r-au-cu"))
 TOP = replace(LARGE, name="top", inertia_Da_nm2=(900.0, 1300.0, 2100.0))  # three unequal moments
-ENERGIES = {"steric": 1.5, "electrostatic": -20.25, "wall": 0.0, "field": 0.5, "total": -18.25}
+ENERGIES = {
+    "steric": 1.5,
+    "electrostatic": -20.25,
+    "induction": -3.25,
+    "wall": 0.0,
+    "field": 0.5,
+    "total": -18.25,
+}
 UP = np.tile([1.0, 0.0, 0.0, 0.0], (2, 1))
 
 
@@ -49,6 +56,7 @@ def assert_same(read, written):
     np.testing.assert_allclose(a.angular_velocities, b.angular_velocities, atol=2e-7)
     np.testing.assert_array_equal(a.types, b.types)
     assert a.bodies == b.bodies
+    assert (a.induced_dipoles is None) == (b.induced_dipoles is None)
     for name in ("step", "time_ns", "stage", "energies"):
         assert getattr(read, name) == getattr(written, name)
     for name in ("temperature_K", "relative_permittivity"):
@@ -334,3 +342,24 @@ def test_wrong_arrays_are_named(arguments, words):
     dm.Frame.from_arrays(**good)
     with pytest.raises(dm.InputError, match=words):
         dm.Frame.from_arrays(**good | arguments)
+
+
+def test_total_dipoles_are_kept(tmp_path):
+    """Permanent and induced, of every cluster; nothing is written of hard clusters."""
+    soft = replace(TOP, polarisability_nm3=0.3)
+    frame = random_frame(3, bodies=(soft, LARGE))
+    induced = np.random.default_rng(1).normal(size=(12, 3)) * 0.1
+    induced[frame.system.types == 1] = 0.0
+    frame = replace(frame, system=replace(frame.system, induced_dipoles=induced))
+    path = tmp_path / "soft.gsd"
+    write_frame(path, frame)
+    read = dm.Trajectory(path)[0].system
+    np.testing.assert_allclose(read.total_dipoles, frame.system.total_dipoles, atol=1e-6)
+    np.testing.assert_allclose(read.induced_dipoles, induced, atol=2e-6)
+    unknown = replace(frame, system=replace(frame.system, induced_dipoles=None))
+    write_frame(path, unknown)
+    assert dm.Trajectory(path)[0].system.induced_dipoles is None
+    hard = random_frame(3)
+    write_frame(path, hard)
+    assert dm.Trajectory(path)[0].system.induced_dipoles is None
+    np.testing.assert_array_equal(hard.system.total_dipoles, hard.system.dipoles)

@@ -101,10 +101,12 @@ def find_bundles(
     found, which, shared = np.unique(key[side], return_inverse=True, return_counts=True)
     joined = found[shared >= fewest]
     links = coo_array((np.ones(len(joined)), np.divmod(joined, count)), shape=(count, count))
-    bundles, labels = connected_components(links, directed=False)
+    bundles, found_labels = connected_components(links, directed=False)
     rank = np.empty(bundles, dtype=np.int64)
-    rank[np.argsort(-np.bincount(labels, minlength=bundles), kind="stable")] = np.arange(bundles)
-    labels = rank[labels]
+    rank[np.argsort(-np.bincount(found_labels, minlength=bundles), kind="stable")] = np.arange(
+        bundles
+    )
+    labels = rank[found_labels]
     kept = np.flatnonzero(side)[(shared >= fewest)[which]]
     return Bundles(
         labels=labels,

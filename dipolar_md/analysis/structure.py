@@ -53,11 +53,11 @@ class PairCorrelation(NamedTuple):
     """Pair correlations of one frame, (K,) each.
 
     Attributes:
-        r_nm: middle of each shell.
-        g: radial distribution function; 1 where nothing is ordered.
+        r_nm: Middle of each shell.
+        g: Radial distribution function; 1 where nothing is ordered.
         h110: 3 ⟨û_i·û_j⟩ g(r): positive where neighbours point the same way.
         h112: 3/2 ⟨3 (û_i·r̂)(û_j·r̂) - û_i·û_j⟩ g(r): positive where they attract.
-        pairs: ordered pairs counted, 2 for each.
+        pairs: Ordered pairs counted, 2 for each.
     """
 
     r_nm: Floats
@@ -125,7 +125,7 @@ class Scattering(NamedTuple):
     """Structure factor and small-angle intensity of one frame, (K,) each.
 
     Attributes:
-        q_per_nm: wave number, nm⁻¹.
+        q_per_nm: Wave number, nm⁻¹.
         structure_factor: S(q); 1 for a gas, N at q = 0.
         form_factor: P(q) of the core; 1 at q = 0.
         intensity: S(q) P(q), per cluster and relative to one cluster forward.

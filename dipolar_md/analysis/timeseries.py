@@ -268,7 +268,7 @@ def distribution(
         method="percentile",
         random_state=np.random.default_rng(seed),
     ).confidence_interval
-    return Band(limits, density, interval.low, interval.high)
+    return Band(limits, density, np.asarray(interval.low), np.asarray(interval.high))
 
 
 def _pymbar() -> Any:

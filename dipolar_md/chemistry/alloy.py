@@ -31,11 +31,11 @@ class Alloy(NamedTuple):
     """One member of the family; no dipole is published of any.
 
     Attributes:
-        n_gold: x, number of gold atoms of 44.
-        framework: metal–sulphur framework.
-        n_ligands: y, number of p-MBA ligands.
-        net_charge_e: z.
-        formula: chemical formula with the carboxylic acids protonated.
+        n_gold: Number x of gold atoms of 44.
+        framework: Metal–sulphur framework.
+        n_ligands: Number y of p-MBA ligands.
+        net_charge_e: Net charge z, e.
+        formula: Chemical formula with the carboxylic acids protonated.
     """
 
     n_gold: int
@@ -53,7 +53,10 @@ class Alloy(NamedTuple):
         """Return the cluster with a dipole that the caller gives.
 
         Args:
-            dipole_D: dipole in debye, about the centre of mass; none is known, so none is assumed.
+            dipole_D: Dipole in debye, about the centre of mass; none is known, so none is assumed.
+
+        Returns:
+            The cluster, which `describe` takes: its net charge is an obstacle to a run.
 
         Raises:
             InputError: a dipole that is not positive and finite.
@@ -90,8 +93,11 @@ def alloy44(n_gold: int) -> Alloy:
     """Return the member of [AuxAg44−x(p-MBA)y]^z with x gold atoms.
 
     Args:
-        n_gold: x: 0 to 12 (y = 30, z = 4−), 19 to 24 (27, 3−) or 40 to 44 (26, 2−); 0 and 44 are
-            the parent clusters.
+        n_gold: Number x of gold atoms: 0 to 12 (y = 30, z = 4−), 19 to 24 (27, 3−) or 40 to 44
+            (26, 2−); 0 and 44 are the parent clusters.
+
+    Returns:
+        `Alloy`: composition and charge; `Alloy.cluster` adds a dipole.
 
     Raises:
         InputError: x outside these ranges, for which no cluster is known.

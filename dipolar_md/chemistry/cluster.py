@@ -24,11 +24,12 @@ class JanusShape(Parameters):
     """The rings of beads of a janus body: an idealisation of the two ligand shells.
 
     Attributes:
-        beads_per_ring: n beads in each ring (n-fold axis).
-        au_ring_radius_nm, au_ring_height_nm: of the Au-phosphine hemisphere's ring; the height is
-            counted from the core towards +z.
-        partner_ring_radius_nm, partner_ring_height_nm: of the other hemisphere's, towards -z.
-        twist_deg: magnitude of the angle between the rings, below 180°/n, where the body would be
+        beads_per_ring: Number n of beads in each ring (n-fold axis).
+        au_ring_radius_nm: Radius of the Au-phosphine hemisphere's ring, nm.
+        au_ring_height_nm: Height of that ring above the core, towards +z, nm.
+        partner_ring_radius_nm: Radius of the other hemisphere's ring, nm.
+        partner_ring_height_nm: Height of that ring, towards -z, nm.
+        twist_deg: Magnitude of the angle between the rings, below 180°/n, where the body would be
             achiral again; R turns by +twist about +z, S by -twist.
     """
 
@@ -54,16 +55,22 @@ class Cluster(Parameters):
     """An atomically precise Janus cluster as a parameter file describes it.
 
     Attributes:
-        formula: chemical formula, the source of the mass.
-        handedness: chirality of the molecule; `racemic` where the file stands for both enantiomers.
-        dipole_D: magnitude of the computed dipole moment, debye.
-        hemisphere_charge_e: formal charge ±q of the two hemispheres, e.
-        axial_contact_nm: centre distance of two clusters in contact head to tail.
-        lateral_contact_nm: centre distance of two clusters in contact side by side.
-        hydrodynamic_radius_nm: radius for Stokes friction (and of the sphere of inertia).
-        janus: rings of the janus body.
-        polarisability_nm3: polarisability volume along the dipole.
-        rotational_symmetry: order of the dipole axis as a rotation axis.
+        name: Name of the cluster, that of its file.
+        title: One line for people.
+        formula: Chemical formula, the source of the mass.
+        net_charge_e: Net charge, e.
+        handedness: Chirality of the molecule; `racemic` where the file stands for both enantiomers.
+        dipole_D: Magnitude of the computed dipole moment, debye.
+        hemisphere_charge_e: Formal charge ±q of the two hemispheres, e.
+        axial_contact_nm: Centre distance of two clusters in contact head to tail, nm.
+        alternative_axial_contact_nm: Another value of that distance, nm, that sources allow.
+        lateral_contact_nm: Centre distance of two clusters in contact side by side, nm.
+        hydrodynamic_radius_nm: Radius for Stokes friction (and of the sphere of inertia), nm.
+        janus: Rings of the janus body.
+        polarisability_nm3: Polarisability volume along the dipole, nm³.
+        c6_kJ_mol_nm6: Dispersion coefficient C₆ of two such clusters, U = −C₆/r⁶.
+        rotational_symmetry: Order of the dipole axis as a rotation axis.
+        notes: What a reader should know, in words.
     """
 
     name: Text
@@ -79,6 +86,7 @@ class Cluster(Parameters):
     hydrodynamic_radius_nm: Quantity
     janus: JanusShape | None = None
     polarisability_nm3: Quantity | None = None
+    c6_kJ_mol_nm6: Quantity | None = None
     rotational_symmetry: int | None = Field(default=None, ge=1, strict=True)
     notes: str = ""
 
@@ -107,7 +115,15 @@ class Cluster(Parameters):
 
 
 class Solvent(Parameters):
-    """A medium at 298.15 K: relative permittivity and, for a liquid, viscosity in mPa s."""
+    """A medium at 298.15 K.
+
+    Attributes:
+        name: Name of the medium, that of its file.
+        title: One line for people.
+        temperature_K: Temperature of the numbers, K.
+        relative_permittivity: Static ε_r.
+        viscosity_mPa_s: Viscosity of a liquid, mPa s.
+    """
 
     name: Text
     title: Text

@@ -7,12 +7,14 @@ positive charge.
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from dipolar_md.chemistry.molecule import Floats, Molecule, need
+from dipolar_md.chemistry.read_structure import read_molecule
 from dipolar_md.errors import InputError
 from dipolar_md.units import BOHR, DEBYE
 
@@ -33,16 +35,14 @@ class Dipole(NamedTuple):
     Attributes:
         method: `output`, `density`, `charges` or `gfn2`.
         vector_e_nm: (3,) in the coordinates of the molecule, about its centre of mass.
-        source: one sentence for the cluster file.
+        source: One sentence for the cluster file.
         charges_e: (n,) partial charges of the same source; None where there are none.
-        polarisability_nm3: (3, 3) polarisability volume; None where the file has none.
     """
 
     method: str
     vector_e_nm: Floats
     source: str
     charges_e: Floats | None = None
-    polarisability_nm3: Floats | None = None
 
     @property
     def magnitude_D(self) -> float:
@@ -79,7 +79,7 @@ def charge_dipole(positions_nm: ArrayLike, charges_e: ArrayLike, origin_nm: Arra
 
 
 def compute_dipole(
-    molecule: Molecule,
+    molecule: str | Path | Molecule,
     method: Method = "auto",
     *,
     net_charge_e: int | None = None,
@@ -89,11 +89,15 @@ def compute_dipole(
     """Return the dipole of a molecule by one method.
 
     Args:
-        molecule: atoms, and what its file gives.
-        method: see `Method`.
-        net_charge_e: the molecule's charge; None takes the file's, or 0 where it states none.
-        allow_charged: accept a charged molecule; its dipole is about the centre of mass.
-        progress: called with a line of text while GFN2-xTB runs.
+        molecule: Atoms, and what its file gives; or a file that `read_molecule` reads.
+        method: How to get the dipole, see `Method`.
+        net_charge_e: The molecule's charge; None takes the file's, or 0 where it states none.
+        allow_charged: Whether a charged molecule is accepted; its dipole is about the centre of
+            mass.
+        progress: Function called with a line of text while GFN2-xTB runs.
+
+    Returns:
+        `Dipole`, with its source in a sentence.
 
     Raises:
         InputError: the file has no such dipole, its charge is another, partial charges don't sum
@@ -102,6 +106,7 @@ def compute_dipole(
     """
     if method not in METHODS:
         raise InputError(f"method must be one of {', '.join(METHODS)} (found '{method}')")
+    molecule = read_molecule(molecule)
     charge = _net_charge(molecule, net_charge_e, allow_charged)
     if method == "auto":
         available = available_methods(molecule)
@@ -131,7 +136,7 @@ def available_methods(molecule: Molecule) -> list[Method]:
 
 
 def compare_dipoles(
-    molecule: Molecule,
+    molecule: str | Path | Molecule,
     *,
     net_charge_e: int | None = None,
     allow_charged: bool = False,
@@ -139,9 +144,20 @@ def compare_dipoles(
 ) -> list[Dipole]:
     """Return the dipole by every available source: output, density, each kind of charges, GFN2-xTB.
 
+    Args:
+        molecule: Atoms, and what its file gives; or a file that `read_molecule` reads.
+        net_charge_e: The molecule's charge; None takes the file's, or 0 where it states none.
+        allow_charged: Whether a charged molecule is accepted; its dipole is about the centre of
+            mass.
+        progress: Function called with a line of text while GFN2-xTB runs.
+
+    Returns:
+        One `Dipole` per source, the most direct first.
+
     Raises:
         InputError: as `compute_dipole`, but a vanishing dipole is shown.
     """
+    molecule = read_molecule(molecule)
     charge = _net_charge(molecule, net_charge_e, allow_charged)
     routes = [r for r in available_methods(molecule) if r != "charges"]
     found = [_by(molecule, route, charge, progress) for route in routes]
@@ -197,7 +213,7 @@ def _by(
     by = f" by {molecule.method}" if molecule.method else ""
     charges = next(iter(molecule.charges_e.values()), None)
     source = f"{what} in {_name(molecule)}{by}{_about(charge)}."
-    return Dipole(method, vector, source, charges, molecule.polarisability_nm3)
+    return Dipole(method, vector, source, charges)
 
 
 def _name(molecule: Molecule) -> str:

@@ -1,14 +1,15 @@
 """A complete cluster file from a molecule and its dipole: every number with how it was obtained."""
 
+from pathlib import Path
 from typing import NamedTuple
-
-import numpy as np
 
 from dipolar_md import theory
 from dipolar_md.chemistry import shape
 from dipolar_md.chemistry.cluster import Cluster
 from dipolar_md.chemistry.dipole import Dipole
 from dipolar_md.chemistry.molecule import Floats, Molecule
+from dipolar_md.chemistry.polarisability import Polarisability, hemisphere_shares
+from dipolar_md.chemistry.read_structure import read_molecule
 from dipolar_md.errors import InputError
 from dipolar_md.parameters import validate
 from dipolar_md.units import DEBYE
@@ -24,14 +25,14 @@ class Draft(NamedTuple):
     """A cluster made from a molecule, and what was found on the way.
 
     Attributes:
-        cluster: the cluster, as its file will state it.
-        dipole: the dipole used.
+        cluster: The cluster, as its file will state it.
+        dipole: The dipole used.
         direction: (3,) magnitudes of the dipole's direction cosines in the principal frame.
-        angle_deg: angle of the dipole to the nearest principal axis.
-        hemispheres: the two halves; None without two kinds of metal.
-        contacts: distances of touching copies.
-        radius: hydrodynamic radius and its bounds.
-        warnings: what the user should check, a sentence each.
+        angle_deg: Angle of the dipole to the nearest principal axis.
+        hemispheres: The two halves; None without two kinds of metal.
+        contacts: Distances of touching copies.
+        radius: Hydrodynamic radius and its bounds.
+        warnings: What the user should check, a sentence each.
     """
 
     cluster: Cluster
@@ -45,15 +46,21 @@ class Draft(NamedTuple):
 
 
 def draft_cluster(
-    molecule: Molecule, dipole: Dipole, name: str, *, net_charge_e: int | None = None
+    molecule: str | Path | Molecule,
+    dipole: Dipole,
+    name: str,
+    *,
+    net_charge_e: int | None = None,
+    polarisability: Polarisability | None = None,
 ) -> Draft:
     """Return the cluster of a molecule: dipole, charge, sizes, symmetry and handedness.
 
     Args:
-        molecule: the molecule (`read_molecule`).
-        dipole: its dipole (`compute_dipole`).
-        name: name of the cluster.
-        net_charge_e: charge of the molecule; None takes the file's, or 0 where it states none.
+        molecule: The molecule, or a file that `read_molecule` reads.
+        dipole: Its dipole (`compute_dipole`).
+        name: Name of the cluster.
+        net_charge_e: Charge of the molecule; None takes the file's, or 0 where it states none.
+        polarisability: Polarisability (`compute_polarisability`); None leaves it out.
 
     Returns:
         `Draft`. The sizes are those of this one rigid conformation (see `geometry`).
@@ -63,6 +70,7 @@ def draft_cluster(
     """
     if not name.strip() or set(name) & set("/\\"):
         raise InputError(f"a cluster's name must be a word without slashes (found '{name}')")
+    molecule = read_molecule(molecule)
     axis = dipole.vector_e_nm
     touch = shape.contacts(molecule, axis)
     radius = shape.hydrodynamic_radius(molecule, axis)
@@ -78,7 +86,10 @@ def draft_cluster(
         "formula": molecule.formula,
         "net_charge_e": charge,
         "handedness": {1: "R", -1: "S", 0: "achiral"}[sign],
-        "notes": " ".join(_notes(molecule, halves, sign, cosines, angle)),
+        "notes": " ".join(
+            _notes(molecule, halves, sign, cosines, angle)
+            + _share_notes(molecule, polarisability, axis)
+        ),
         "dipole_D": _computed(dipole.magnitude_D, dipole.source),
         "hemisphere_charge_e": _computed(hemisphere_charge, charge_source, "estimated"),
         "axial_contact_nm": _computed(touch.axial_nm, _contact_source(touch.axial_range_nm, True)),
@@ -94,12 +105,8 @@ def draft_cluster(
     }
     if order is not None:
         data["rotational_symmetry"] = order
-    if dipole.polarisability_nm3 is not None:
-        unit = axis / np.linalg.norm(axis)
-        alpha = float(unit @ dipole.polarisability_nm3 @ unit)
-        data["polarisability_nm3"] = _computed(
-            alpha, f"Component along the dipole of the tensor in {dipole.source}", digits=6
-        )
+    if polarisability is not None:
+        data |= _response(polarisability, axis)
     return Draft(
         validate(Cluster, data, molecule.path),
         dipole,
@@ -116,6 +123,36 @@ def _computed(
     value: float, source: str, status: str = "computed", digits: int = 3
 ) -> dict[str, object]:
     return {"value": round(float(value), digits), "status": status, "source": source}
+
+
+def _response(polarisability: Polarisability, axis: Floats) -> dict[str, object]:
+    """Return polarisability and C₆ as a cluster file states them."""
+    source = polarisability.source
+    if polarisability.tensor_nm3 is not None:
+        mean = polarisability.mean_nm3
+        source += f" Component along the dipole; a third of the trace is {mean:.6g} nm3."
+    status = "computed" if polarisability.method == "output" else "estimated"
+    alpha = polarisability.along(axis)
+    data: dict[str, object] = {"polarisability_nm3": _computed(alpha, source, status, digits=6)}
+    if polarisability.c6_kJ_mol_nm6 is not None:
+        data["c6_kJ_mol_nm6"] = _computed(
+            polarisability.c6_kJ_mol_nm6, polarisability.c6_source, "estimated", digits=6
+        )
+    return data
+
+
+def _share_notes(
+    molecule: Molecule, polarisability: Polarisability | None, axis: Floats
+) -> list[str]:
+    """Return a sentence on the hemispheres' shares of the polarisability."""
+    shares = polarisability and hemisphere_shares(molecule, polarisability, axis)
+    if not shares:
+        return []
+    return [
+        f"Polarisability of the hemispheres: {shares.gold_nm3:.4f} nm3 centred at "
+        f"{shares.gold_height_nm:+.3f} nm along the dipole (gold) and {shares.partner_nm3:.4f} nm3 "
+        f"at {shares.partner_height_nm:+.3f} nm."
+    ]
 
 
 def _contact_source(extremes: tuple[float, float], axial: bool) -> str:

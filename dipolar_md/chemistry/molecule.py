@@ -34,15 +34,15 @@ class Molecule:
     """One molecule as a file gives it.
 
     Attributes:
-        path: the file.
+        path: File that it comes from.
         numbers: (n,) atomic numbers.
         positions_nm: (n, 3) coordinates.
         charges_e: (n,) partial charges by kind (`mulliken`, `file` …), the preferred kind first.
-        net_charge_e: net charge that the file states; None where it states none.
-        dipole: the dipole that the file gives; None where it gives none.
+        net_charge_e: Net charge that the file states; None where it states none.
+        dipole: The dipole that the file gives; None where it gives none.
         polarisability_nm3: (3, 3) polarisability volume; None where the file gives none.
-        method: what the file says of its method, for the sources.
-        notes: what a reader should know of how the molecule was made.
+        method: What the file says of its method, for the sources.
+        notes: What a reader should know of how the molecule was made.
     """
 
     path: str
@@ -108,24 +108,31 @@ class Molecule:
         return pairs
 
     def label(self, atom: int) -> str:
-        """Return the name of an atom in messages: symbol and number, from 1."""
+        """Return the name of an atom in messages.
+
+        Args:
+            atom: Index of the atom, from 0.
+
+        Returns:
+            Symbol and number, from 1.
+        """
         return f"{self.symbols[atom]}{atom + 1}"
 
 
 def hill_formula(symbols: list[str]) -> str:
-    """Return the sum formula of a list of symbols: C, H, then the rest by the alphabet."""
-    counts = Counter(symbols)
-    first = ["C", "H"] if "C" in counts else []
-    order = [*first, *sorted(set(counts) - set(first))]
-    return "".join(f"{s}{counts[s] if counts[s] > 1 else ''}" for s in order if s in counts)
+    """Return the sum formula of a list of symbols in Hill order: C, H, then by the alphabet."""
+    from molmass import Formula
+
+    return str(Formula("".join(f"{symbol}{n}" for symbol, n in Counter(symbols).items())).formula)
 
 
-def need(package: str, what: str | Path) -> None:
-    """Raise `EngineMissingError` where an optional library isn't installed."""
+def need(package: str, what: str | Path, extra: str = "structures") -> None:
+    """Raise `EngineMissingError` where a library of an optional extra isn't installed."""
     if find_spec(package) is None:
+        more = " (with GFN2-xTB and DFT-D4: 'dipolar-md[qm]')" if extra == "structures" else ""
         raise EngineMissingError(
             f"{what}: {package} is needed for this and not installed: "
-            "pip install 'dipolar-md[structures]' (with GFN2-xTB: 'dipolar-md[qm]')"
+            f"pip install 'dipolar-md[{extra}]'{more}"
         )
 
 
@@ -151,9 +158,9 @@ def one_molecule(found: Molecule, cell: Floats | None, wanted: int | str | None)
     """Return the wanted molecule of what a file holds, whole (see `structure.read_molecule`).
 
     Args:
-        found: all atoms of the file.
+        found: All atoms of the file.
         cell: (3, 3) lattice vectors in nm; None without periodicity.
-        wanted: number from 1, `all`, or None where there is no choice.
+        wanted: Number from 1, `all`, or None where there is no choice.
 
     Raises:
         InputError: several different molecules, no such number, or a polymer.
@@ -161,23 +168,7 @@ def one_molecule(found: Molecule, cell: Floats | None, wanted: int | str | None)
     if wanted == "all" and cell is None:
         return found
     members, positions = _whole_molecules(found, cell)
-    formulas = [hill_formula([found.symbols[i] for i in group]) for group in members]
-    listed = ", ".join(f"{i}: {formula}" for i, formula in enumerate(formulas[:12], 1))
-    listed += " …" if len(formulas) > 12 else ""
-    notes = found.notes
-    if wanted is None:
-        if len(set(formulas)) > 1 or (cell is None and len(members) > 1):
-            raise InputError(
-                f"{found.path}: several molecules in it ({listed}): choose one with --molecule, or "
-                "'--molecule all' where a long bond splits one"
-            )
-        if len(members) > 1:
-            notes = (*notes, f"the first of {len(members)} molecules {formulas[0]} in the cell")
-        wanted = 1
-    try:
-        atoms = np.arange(len(found)) if wanted == "all" else members[_number(wanted) - 1]
-    except IndexError as error:
-        raise InputError(f"{found.path}: no molecule {wanted}; it holds {listed}") from error
+    atoms, notes = _chosen_atoms(found, members, cell is not None, wanted)
     if len(atoms) < len(found) and found.dipole is not None:
         raise InputError(
             f"{found.path}: the dipole in it belongs to all {len(members)} molecules together: "
@@ -189,8 +180,31 @@ def one_molecule(found: Molecule, cell: Floats | None, wanted: int | str | None)
         positions_nm=positions[atoms],
         charges_e={kind: charges[atoms] for kind, charges in found.charges_e.items()},
         net_charge_e=found.net_charge_e if len(atoms) == len(found) else None,
-        notes=notes,
+        notes=(*found.notes, *notes),
     )
+
+
+def _chosen_atoms(
+    found: Molecule, members: list[NDArray[np.int64]], periodic: bool, wanted: int | str | None
+) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Return the atoms of the wanted molecule, and what a reader should know of the choice."""
+    if wanted == "all":
+        return np.arange(len(found)), ()
+    formulas = [hill_formula([found.symbols[i] for i in group]) for group in members]
+    listed = ", ".join(f"{i}: {formula}" for i, formula in enumerate(formulas[:12], 1))
+    listed += " …" if len(formulas) > 12 else ""
+    if wanted is not None:
+        number = _number(wanted)
+        if number > len(members):
+            raise InputError(f"{found.path}: no molecule {wanted}; it holds {listed}")
+        return members[number - 1], ()
+    if len(set(formulas)) > 1 or (len(members) > 1 and not periodic):
+        raise InputError(
+            f"{found.path}: several molecules in it ({listed}): choose one with --molecule, or "
+            "'--molecule all' where a long bond splits one"
+        )
+    note = f"the first of {len(members)} molecules {formulas[0]} in the cell"
+    return members[0], (note,) if len(members) > 1 else ()
 
 
 def _number(wanted: int | str) -> int:
@@ -287,7 +301,10 @@ def point_charge_molecule(
         symbols: (n,) chemical symbols.
         positions_nm: (n, 3) coordinates.
         charges_e: (n,) partial charges.
-        path: what messages call it.
+        path: Name of the molecule in messages.
+
+    Returns:
+        `Molecule`, with the charges under `given`.
 
     Raises:
         InputError: lengths that differ, or values that aren't finite.

@@ -39,7 +39,7 @@ _PREFERRED_CHARGES = ("resp", "chelpg", "esp", "hirshfeld", "cm5", "npa", "lowdi
 
 
 def read_molecule(
-    path: str | Path,
+    path: str | Path | Molecule,
     *,
     molecule: int | str | None = None,
     charges: str | Path | None = None,
@@ -51,18 +51,23 @@ def read_molecule(
 
     Args:
         path: XYZ, extended XYZ, CIF, PDB, POSCAR, cube, or an output that cclib or this module
-            reads (the last geometry in it).
-        molecule: number from 1 of one molecule, largest first, or `all` to take everything as one;
+            reads (the last geometry in it); a molecule is returned as it is.
+        molecule: Number from 1 of one molecule, largest first, or `all` to take everything as one;
             needed where the file holds molecules of different formulas.
-        charges: text of two columns, symbol (or number from 1) and partial charge in e, one line
+        charges: Text of two columns, symbol (or number from 1) and partial charge in e, one line
             an atom in the file's order.
-        hydrogens_complete: don't suspect missing hydrogens.
+        hydrogens_complete: Whether missing hydrogens are not to be suspected.
+
+    Returns:
+        `Molecule`, whole and checked.
 
     Raises:
         InputError: unknown format, disorder, several molecules, a polymer, overlapping atoms,
             coordinates that aren't finite, missing hydrogens suspected.
         EngineMissingError: ASE or cclib isn't installed.
     """
+    if isinstance(path, Molecule):
+        return path
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file (a structure or an output is expected)")
@@ -260,11 +265,35 @@ def _read_output(path: Path) -> Molecule:
         raise InputError(f"{path}: can't be read ({error})") from error
     if "MOPAC" in text[:2000]:
         return _read_mopac(path, text)
+    # A build without a revision makes a version number that cclib refuses; it isn't needed here.
+    text = re.sub(r"(?m)^\s*Git: Rev .*$", "", text)
+    data, origin, notes = _parsed_output(path, text)
+    package = str(data.metadata.get("package", "the program"))
+    if not np.size(getattr(data, "atomcoords", ())):
+        raise InputError(
+            f"{path}: {package} printed no coordinates that cclib reads: print them, or take the "
+            "structure file with --method gfn2 or --charges"
+        )
+    tensors: Any = getattr(data, "polarizabilities", ())
+    words = (package, *data.metadata.get("methods", ())[-1:], data.metadata.get("functional"))
+    return Molecule(
+        str(path),
+        np.asarray(data.atomnos, int),
+        np.asarray(data.atomcoords[-1], float) * ANGSTROM,
+        charges_e=_output_charges(data),
+        net_charge_e=getattr(data, "charge", None),
+        dipole=_output_dipole(data, origin, text),
+        polarisability_nm3=np.asarray(tensors[-1], float) * BOHR**3 if len(tensors) else None,
+        method=" ".join(str(word) for word in words if word),
+        notes=notes,
+    )
+
+
+def _parsed_output(path: Path, text: str) -> tuple[Any, Floats, tuple[str, ...]]:
+    """Return what cclib reads in an output, the origin (Å) of its dipole, and its warnings."""
     need("cclib", path)
     from cclib.io import ccopen
 
-    # A build without a revision makes a version number that cclib refuses; it isn't needed here.
-    text = re.sub(r"(?m)^\s*Git: Rev .*$", "", text)
     logging.getLogger("cclib").setLevel(logging.CRITICAL)
     with io.StringIO(text) as stream:
         log, _ = _foreign(path, lambda: ccopen(stream, loglevel=logging.CRITICAL))
@@ -274,39 +303,29 @@ def _read_output(path: Path) -> Molecule:
                 "ORCA, Q-Chem, NWChem, ADF, GAMESS, Psi4 and others that cclib reads, and MOPAC"
             )
         data, notes = _foreign(path, log.parse)
-    package = str(data.metadata.get("package", "the program"))
-    if not np.size(getattr(data, "atomcoords", ())):
-        raise InputError(
-            f"{path}: {package} printed no coordinates that cclib reads: print them, or take the "
-            "structure file with --method gfn2 or --charges"
-        )
+    return data, np.asarray(getattr(log, "origin", np.zeros(3)), float), notes
+
+
+def _output_dipole(data: Any, origin: Floats, text: str) -> OwnDipole | None:
+    """Return the last dipole that an output prints."""
     moments: Any = getattr(data, "moments", ())
-    own = None
     if len(moments) > 1 and moments[1] is not None:
         vector = np.asarray(moments[1], float) * DEBYE
-        own = OwnDipole("output", vector, np.asarray(moments[0], float) * ANGSTROM)
-    elif later := re.findall(r"Dipole Moment: \[D\]\s+X:(.+?)Y:(.+?)Z:(.+?)Total", text):
-        # Psi4 since 1.3, whose units cclib doesn't know.
-        vector = np.array([float(v) for v in later[-1]]) * DEBYE
-        own = OwnDipole(
-            "output", vector, np.asarray(getattr(log, "origin", np.zeros(3))) * ANGSTROM
-        )
-    tensors: Any = getattr(data, "polarizabilities", ())
+        return OwnDipole("output", vector, np.asarray(moments[0], float) * ANGSTROM)
+    # Psi4 since 1.3, whose units cclib doesn't know.
+    later = re.findall(r"Dipole Moment: \[D\]\s+X:(.+?)Y:(.+?)Z:(.+?)Total", text)
+    if not later:
+        return None
+    vector = np.array([float(value) for value in later[-1]]) * DEBYE
+    return OwnDipole("output", vector, origin * ANGSTROM)
+
+
+def _output_charges(data: Any) -> dict[str, Floats]:
+    """Return the partial charges of an output by kind, the preferred kind first."""
     found = {k.lower(): np.asarray(v, float) for k, v in getattr(data, "atomcharges", {}).items()}
     rank = {name: i for i, name in enumerate(_PREFERRED_CHARGES)}
     kinds = sorted((k for k in found if not k.endswith("_sum")), key=lambda k: rank.get(k, 99))
-    said = (package, *data.metadata.get("methods", ())[-1:], data.metadata.get("functional"))
-    return Molecule(
-        str(path),
-        np.asarray(data.atomnos, int),
-        np.asarray(data.atomcoords[-1], float) * ANGSTROM,
-        charges_e={kind: found[kind] for kind in kinds},
-        net_charge_e=getattr(data, "charge", None),
-        dipole=own,
-        polarisability_nm3=np.asarray(tensors[-1], float) * BOHR**3 if len(tensors) else None,
-        method=" ".join(str(word) for word in said if word),
-        notes=notes,
-    )
+    return {kind: found[kind] for kind in kinds}
 
 
 def _read_mopac(path: Path, text: str) -> Molecule:

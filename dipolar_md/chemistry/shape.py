@@ -27,10 +27,10 @@ class Hemispheres(NamedTuple):
 
     Attributes:
         gold: (n,) whether an atom belongs to the gold half.
-        formulas: sum formulas of the gold half and of the other.
-        charges_e: sums of partial charges of both, None without partial charges.
-        separation_nm: distance of the centres of mass of the two halves.
-        metal_separation_nm: distance of the centroids of the two sets of metal atoms.
+        formulas: Sum formulas of the gold half and of the other.
+        charges_e: Sums of partial charges of both, None without partial charges.
+        separation_nm: Distance of the centres of mass of the two halves.
+        metal_separation_nm: Distance of the centroids of the two sets of metal atoms.
     """
 
     gold: NDArray[np.bool_]
@@ -61,7 +61,7 @@ def dipole_frame(molecule: Molecule, axis: ArrayLike) -> Floats:
     """Return the coordinates in the dipole frame, (n, 3) in nm.
 
     Args:
-        molecule: the molecule.
+        molecule: The molecule.
         axis: (3,) direction of the dipole.
 
     Raises:
@@ -89,7 +89,7 @@ def principal_direction(molecule: Molecule, axis: ArrayLike) -> tuple[Floats, fl
     """Return the dipole's direction in the principal frame, and its angle to the nearest axis.
 
     Args:
-        molecule: the molecule.
+        molecule: The molecule.
         axis: (3,) direction of the dipole.
 
     Returns:
@@ -116,7 +116,7 @@ def hydrodynamic_radius(molecule: Molecule, axis: ArrayLike) -> Radius:
     lies between the radius of equal volume and half the mean width. The value is their mean.
 
     Args:
-        molecule: the molecule.
+        molecule: The molecule.
         axis: (3,) direction of the dipole, which orients the sampling of the surface.
 
     Returns:
@@ -160,7 +160,7 @@ def contacts(molecule: Molecule, axis: ArrayLike) -> Contacts:
     about their own axes.
 
     Args:
-        molecule: the molecule.
+        molecule: The molecule.
         axis: (3,) direction of the dipole.
 
     Returns:
@@ -171,11 +171,11 @@ def contacts(molecule: Molecule, axis: ArrayLike) -> Contacts:
     placed, radii = dipole_frame(molecule, axis), molecule.van_der_waals_nm
     reach = radii[:, None] + radii[None, :]
     turns = 2 * np.pi * np.arange(_AXIAL_ANGLES) / _AXIAL_ANGLES
-    axial = [_first_touch(placed, _turned(placed, turn), reach, 2) for turn in turns]
+    axial = [first_touch(placed, _turned(placed, turn), reach, 2) for turn in turns]
     turns = 2 * np.pi * np.arange(_LATERAL_ANGLES) / _LATERAL_ANGLES
     flipped = placed * np.array([1.0, -1.0, -1.0])  # half a turn about x: antiparallel, no mirror
     sides = [(_turned(placed, turn), _turned(flipped, turn)) for turn in turns]
-    lateral = [_first_touch(one, other, reach, 0) for one, _ in sides for _, other in sides]
+    lateral = [first_touch(one, other, reach, 0) for one, _ in sides for _, other in sides]
     return Contacts(
         float(np.mean(axial)),
         (min(axial), max(axial)),
@@ -191,7 +191,7 @@ def _turned(positions: Floats, angle: float) -> Floats:
     return turned
 
 
-def _first_touch(one: Floats, other: Floats, reach: Floats, along: int) -> float:
+def first_touch(one: Floats, other: Floats, reach: Floats, along: int) -> float:
     """Return the shift of `other` along an axis at which its spheres first touch those of `one`."""
     across = [axis for axis in range(3) if axis != along]
     gap = reach**2
@@ -211,7 +211,7 @@ def hemispheres(molecule: Molecule, charges_e: ArrayLike | None = None) -> Hemis
     metals), and over equally many with the nearer one.
 
     Args:
-        molecule: the molecule.
+        molecule: The molecule.
         charges_e: (n,) partial charges for the sums.
     """
     from scipy.sparse import coo_array
@@ -257,7 +257,7 @@ def rotational_symmetry(molecule: Molecule, axis: ArrayLike) -> int | None:
     """Return the order of the dipole axis as a rotation axis, 1 to 12; None for a linear molecule.
 
     Args:
-        molecule: the molecule.
+        molecule: The molecule.
         axis: (3,) direction of the dipole.
 
     Returns:
@@ -282,7 +282,7 @@ def chirality(molecule: Molecule, axis: ArrayLike) -> int:
     and the atomic number: the sense in which the pattern twists along the axis. It is no CIP label.
 
     Args:
-        molecule: the molecule.
+        molecule: The molecule.
         axis: (3,) direction of the dipole.
     """
     placed = dipole_frame(molecule, axis)
@@ -319,5 +319,6 @@ def _mismatch(molecule: Molecule, image: Floats, original: Floats) -> float:
     worst = 0.0
     for number in np.unique(molecule.numbers):
         chosen = molecule.numbers == number
-        worst = max(worst, cKDTree(original[chosen]).query(image[chosen])[0].max())
+        gaps, _ = cKDTree(original[chosen]).query(image[chosen])
+        worst = max(worst, float(np.max(gaps)))
     return float(worst) / SYMMETRY_TOLERANCE_NM

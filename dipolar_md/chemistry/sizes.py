@@ -35,7 +35,7 @@ def molecular_volume_nm3(formula: str) -> float:
     V = Σ n_i v_i, with the mean volumes v of atoms in crystals
 
     Args:
-        formula: chemical formula.
+        formula: Chemical formula.
 
     Returns:
         V in nm³, at 0 K; at 298 K it is 3 % larger, which cancels from ratios.
@@ -59,7 +59,7 @@ def scaled_sizes(formula: str, by: str) -> ScaledSizes:
     r = r_0 (M/M_0)^(1/3), or r = r_0 (V/V_0)^(1/3)
 
     Args:
-        formula: chemical formula of the other cluster.
+        formula: Chemical formula of the other cluster.
         by: `mass` or `volume` (`molecular_volume_nm3`).
 
     Raises:
@@ -91,7 +91,7 @@ def contact_estimates(cluster: Cluster) -> dict[str, float]:
     """Return every axial contact that is known or estimated of a cluster, in nm, by its origin.
 
     Args:
-        cluster: the cluster.
+        cluster: The cluster.
 
     Returns:
         `file` and `alternative` (where given); for other clusters than R-Au-Cu and its mirror image

@@ -8,6 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
+from dipolar_md.commands.cluster_tables import (
+    asked_polarisability,
+    print_dipoles,
+    print_draft,
+    print_outlook,
+)
 from dipolar_md.commands.predict import predict
 from dipolar_md.commands.study import DeviceChoice, study
 from dipolar_md.commands.terminal import (
@@ -19,9 +25,6 @@ from dipolar_md.commands.terminal import (
     out,
     print_analysis,
     print_comparison,
-    print_dipoles,
-    print_draft,
-    print_expectation,
     print_imaging,
     print_preflight,
     print_verification,
@@ -99,14 +102,16 @@ def _top(
 def describe(
     cluster: Annotated[str, typer.Argument(help="Cluster name (r-au-cu) or TOML file.")],
     solvent: Annotated[
-        list[str] | None, typer.Option(help="Only this medium; may be repeated.")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Only this medium; may be repeated."),
     ] = None,
     concentration_mM: Annotated[
-        float, typer.Option("--concentration-mM", help="For the expected mean chain lengths.")
+        float,
+        typer.Option("--concentration-mM", metavar="X", help="For the expected mean lengths."),
     ] = 10.0,
     dipole_D: Annotated[
         float | None,
-        typer.Option("--dipole-D", help="For a cluster whose file knows no dipole."),
+        typer.Option("--dipole-D", metavar="X", help="For a cluster whose file knows no dipole."),
     ] = None,
     plot: Annotated[
         bool,
@@ -117,49 +122,11 @@ def describe(
     import dipolar_md as dm
 
     outlook = dm.describe(dm.load_cluster(cluster, dipole_D), concentration_mM, solvent)
-    c, body = outlook.cluster, outlook.body
-    table = table_of(c.title, "quantity", "value", "status", "")
-    site = body.sites[0]
-    for name, value, status in (
-        ("mass", f"{c.mass_Da:.1f} Da", "from the formula"),
-        ("dipole", f"{c.dipole_D.value:g} D = {c.dipole_e_nm:.4f} e nm", c.dipole_D.status),
-        (
-            "two-charge equivalent",
-            f"±{c.hemisphere_charge_e.value:g} e at {outlook.charge_separation_nm:.3f} nm",
-            f"charges {c.hemisphere_charge_e.status}",
-        ),
-        ("axial contact", f"{body.axial_contact_nm:g} nm", c.axial_contact_nm.status),
-        *(
-            [("  alternative", f"{other.value:g} nm", other.status)]
-            if (other := c.alternative_axial_contact_nm)
-            else []
-        ),
-        ("lateral contact", f"{c.lateral_contact_nm.value:g} nm", c.lateral_contact_nm.status),
-        ("steric diameter σ (WCA)", f"{site.sigma_nm:.4f} nm", "solved for the contact"),
-        (
-            "attraction at contact",
-            f"{-outlook.contact_energy_kJ_mol:.1f} kJ/mol = {-outlook.contact_energy_kT:.1f} kT",
-            "head to tail, vacuum",
-        ),
-        (
-            "  with two charges each",
-            "–"
-            if outlook.two_charge_energy_kJ_mol is None
-            else f"{-outlook.two_charge_energy_kJ_mol:.1f} kJ/mol",
-            "vacuum",
-        ),
-    ):
-        table.add_row(name, value, status)
-    if gain := outlook.polarisation_gain:
-        table.add_row("mutual polarisation", f"+{gain - 1:.1%}", "long chain, vacuum")
-    if outlook.torsional_barrier_kT is not None:
-        free = ": handedness has no effect" if outlook.torsional_barrier_kT < 0.5 else ""
-        table.add_row(
-            "torsional barrier (janus)", f"{outlook.torsional_barrier_kT:.2f} kT{free}", "298.15 K"
-        )
-    out.print(table)
-    print_expectation(outlook)
-    if plot:
+    print_outlook(outlook)
+    c = outlook.cluster
+    if plot and c.net_charge_e:
+        out.print("nothing drawn: no lengths can be expected of a charged cluster")
+    elif plot:
         out.print(f"drawn: {dm.draw_outlook(outlook, Path(f'{c.name}-expectation.png'))}")
         out.print(f"drawn: {dm.draw_phase_estimate(outlook, Path(f'{c.name}-phase.png'))}")
         for path in dm.draw_bodies(c, Path()):
@@ -181,6 +148,13 @@ def dipole(
     charge: Annotated[
         int | None, typer.Option(help="Net charge in e [default: the file's, or 0].")
     ] = None,
+    polarisability: Annotated[
+        str,
+        typer.Option(
+            metavar="METHOD",
+            help="output, d4 (DFT-D4), a number in nm³ or none; auto takes the first there is.",
+        ),
+    ] = "auto",
     name: Annotated[str | None, typer.Option(help="Cluster name [default: the file's].")] = None,
     out_file: Annotated[
         Path | None, typer.Option("--out", help="Cluster file [default: NAME.toml].")
@@ -195,13 +169,28 @@ def dipole(
         bool, typer.Option("--compare", help="Only print the dipole by every available source.")
     ] = False,
     allow_charged: Annotated[
-        bool, typer.Option("--allow-charged", help="Dipole of an ion about its centre of mass.")
+        bool,
+        typer.Option(
+            "--allow-charged",
+            rich_help_panel="Checks to skip",
+            help="Dipole of an ion about its centre of mass.",
+        ),
     ] = False,
     hydrogens_complete: Annotated[
-        bool, typer.Option("--hydrogens-complete", help="Don't suspect missing hydrogens.")
+        bool,
+        typer.Option(
+            "--hydrogens-complete",
+            rich_help_panel="Checks to skip",
+            help="Don't suspect missing hydrogens.",
+        ),
     ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an existing cluster file.")
+        bool,
+        typer.Option(
+            "--overwrite",
+            rich_help_panel="Checks to skip",
+            help="Replace an existing cluster file.",
+        ),
     ] = False,
 ) -> None:
     """Make a cluster file from a structure or a quantum-chemistry output."""
@@ -223,7 +212,13 @@ def dipole(
                 allow_charged=allow_charged,
                 progress=progress,
             )
-            draft = dm.draft_cluster(read, moment, name or file.stem, net_charge_e=charge)
+            draft = dm.draft_cluster(
+                read,
+                moment,
+                name or file.stem,
+                net_charge_e=charge,
+                polarisability=asked_polarisability(read, polarisability, charge),
+            )
     if compare:
         print_dipoles(read, found)
         return

@@ -30,7 +30,9 @@ study = typer.Typer(
     no_args_is_help=True,
 )
 StudyName = Annotated[str, typer.Argument(help="Study name (dipole-strength) or TOML file.")]
-StudyOut = Annotated[Path | None, typer.Option("--out", help="Directory [default: studies/NAME].")]
+StudyOut = Annotated[
+    Path | None, typer.Option("--out", metavar="DIR", help="Directory [default: studies/NAME].")
+]
 Ranks = Annotated[int, typer.Option(help="MPI ranks of LAMMPS per job.", min=1)]
 
 
@@ -163,22 +165,27 @@ def report_study(name: StudyName, out_dir: StudyOut = None) -> None:
 def infer_study(
     name: StudyName,
     reference: Annotated[
-        str | None, typer.Option(help="Published values, by name or TOML file.")
+        str | None, typer.Option(metavar="NAME", help="Published values, by name or TOML file.")
     ] = None,
     lengths: Annotated[
-        Path | None,
-        typer.Option(help="CSV with a column contour_length_nm or projected_length_nm."),
+        Path | None, typer.Option(metavar="FILE", help="CSV of your own wire lengths, nm.")
     ] = None,
     spacings: Annotated[
-        Path | None, typer.Option(help="CSV with a column spacing_nm or projected_spacing_nm.")
+        Path | None, typer.Option(metavar="FILE", help="CSV of your own spacings, nm.")
     ] = None,
     length_factor: Annotated[
-        float, typer.Option(help="The model's own error of a mean wire length, a factor.", min=1.0)
+        float,
+        typer.Option(
+            metavar="X",
+            help="The model's own error of a mean wire length, a factor of 1 or more.",
+            min=1.0,
+        ),
     ] = 1.6,
     out_dir: StudyOut = None,
 ) -> None:
     """Which of a study's states explain a measured wire length and spacing.
 
+    A CSV has a column contour_length_nm or projected_length_nm, spacing_nm or projected_spacing_nm.
     Writes inference.json and figures/inference.png into the study.
     """
     import dipolar_md as dm

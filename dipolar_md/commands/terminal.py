@@ -1,5 +1,6 @@
 """What the command line prints: consoles, tables, a progress bar; no physics, no options."""
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,13 +9,9 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 if TYPE_CHECKING:
-    from dipolar_md.analysis.reference import Comparison
+    from dipolar_md.analysis.reference import Comparison, Verdict
     from dipolar_md.analysis.timeseries import Estimate
-    from dipolar_md.chemistry.dipole import Dipole
-    from dipolar_md.chemistry.draft import Draft
-    from dipolar_md.chemistry.molecule import Molecule
-    from dipolar_md.engines.verification import Verification
-    from dipolar_md.model.expectation import Outlook
+    from dipolar_md.engines.verification import Difference, Verification
     from dipolar_md.reports.micrograph import Imaging
     from dipolar_md.reports.run import Analysis
     from dipolar_md.simulation.assembly import Progress
@@ -23,6 +20,10 @@ if TYPE_CHECKING:
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+LONGEST_SHOWN = 1e6
+"""Clusters; longer chains are no expectation of anything."""
 
 
 def escaped(text: str) -> str:
@@ -50,81 +51,13 @@ def table_of(title: str, *columns: str) -> Any:
     return table
 
 
-def print_expectation(outlook: "Outlook") -> None:
-    """Print what theory expects of a cluster in each medium and by each estimate of its contact."""
-    media = table_of(
-        f"At {outlook.concentration_mM:g} mM and 298.15 K",
-        *("medium", "ε_r", "λ", "B₂ / nm³", "mean length", "chains from"),
-    )
-    for row in outlook.solvents:
-        media.add_row(
-            escaped(row.title),
-            f"{row.relative_permittivity:g}",
-            f"{row.coupling:.2f}",
-            f"{row.second_virial_nm3:.3g}",
-            f"{row.expected_mean_length:.3g}",
-            f"{row.chain_onset_dipole_D:.3g} D",
-        )
-    out.print(media)
-    if len(outlook.contacts) > 1:
-        table = table_of(
-            "In vacuum, by where the axial contact comes from",
-            *("axial contact", "nm", "λ", "attraction", "mean length"),
-        )
-        for contact in outlook.contacts:
-            table.add_row(
-                contact.origin,
-                f"{contact.axial_contact_nm:.3f}",
-                f"{contact.coupling:.2f}",
-                f"{-contact.energy_kJ_mol:.1f} kJ/mol",
-                f"{contact.expected_mean_length:.3g}",
-            )
-        out.print(table)
-    out.print(
-        "This is theory before any simulation. λ at contact; mean length: clusters per chain by "
-        "ideal association, a rough guide to equilibrium; chains from: the dipole at which the "
-        "same body would reach a mean length of 2. Chains need λ of about 3 to 4 or more."
-    )
-
-
-def print_dipoles(molecule: "Molecule", found: "list[Dipole]") -> None:
-    """Print the dipole of a molecule by several sources, and their angles to the first."""
-    import numpy as np
-
-    table = table_of(
-        f"{molecule.formula}, {len(molecule)} atoms", "by", "dipole", "angle", "source"
-    )
-    for dipole in found:
-        first, this = found[0].vector_e_nm, dipole.vector_e_nm
-        size = np.linalg.norm(first) * np.linalg.norm(this)
-        cosine = float(np.clip(first @ this / size, -1, 1)) if size else 1.0
-        angle = f"{np.degrees(np.arccos(cosine)):.1f}°"
-        table.add_row(dipole.method, f"{dipole.magnitude_D:.3f} D", angle, escaped(dipole.source))
-    out.print(table)
-
-
-def print_draft(draft: "Draft") -> None:
-    """Print a computed cluster: numbers, how they were obtained, and what to check."""
-    c = draft.cluster
-    table = table_of(c.title, "quantity", "value", "how")
-    table.add_row("mass", f"{c.mass_Da:.1f} Da", "from the formula")
-    for name, quantity, unit in (
-        ("dipole", c.dipole_D, "D"),
-        ("hemisphere charge", c.hemisphere_charge_e, "e"),
-        ("axial contact", c.axial_contact_nm, "nm"),
-        ("lateral contact", c.lateral_contact_nm, "nm"),
-        ("hydrodynamic radius", c.hydrodynamic_radius_nm, "nm"),
-        ("polarisability", c.polarisability_nm3, "nm³"),
-    ):
-        if quantity:
-            table.add_row(name, f"{quantity.value:g} {unit}", escaped(quantity.source))
-    order = {None: "linear", 1: "none"}.get(c.rotational_symmetry, f"{c.rotational_symmetry}-fold")
-    table.add_row("rotation axis", order, "along the dipole")
-    table.add_row("handedness", c.handedness, "by mirror image")
-    out.print(table)
-    out.print(escaped(c.notes))
-    for line in draft.warnings:
-        err.print(f"[yellow]note:[/] {escaped(line)}")
+def expected_length(mean: float | None, n_clusters: int | None = None) -> str:
+    """Return an expected mean length, no longer than what a box of clusters or anyone can hold."""
+    if mean is None or math.isnan(mean):
+        return "–"
+    if n_clusters is not None and mean > n_clusters:
+        return f"all {n_clusters}"
+    return f"{mean:.3g}" if mean <= LONGEST_SHOWN else "> 10⁶"
 
 
 @contextmanager
@@ -162,12 +95,12 @@ def print_preflight(plan: "Plan") -> None:
             f"{t:g}",
             f"{stage.box_nm:.1f}" + (f" × {film:g}" if film else ""),
             f"{stage.coupling:.2f}",
-            f"{stage.expected_mean_length:.3g}",
+            expected_length(stage.expected_mean_length, plan.recipe.n_clusters),
         )
     out.print(table)
     out.print(
         "Values at the end of each stage; λ at contact; expected mean chain length n̄ from ideal "
-        "association theory."
+        "association theory (all N: more than the box holds)."
     )
 
 
@@ -227,18 +160,8 @@ def analyzed(run: "Run", reference: str | None) -> "Analysis":
 
 
 def plus_minus(estimate: "Estimate | None", unit: str = "") -> str:
-    """Return `value ± error unit`: one digit of error, two where it begins with 1."""
-    if estimate is None:
-        return "–"
-    value, error = estimate
-    unit = f" {unit}" if unit else ""
-    if not error:
-        return f"{value:.3g}{unit}"
-    from math import floor, log10
-
-    leading = floor(log10(error))
-    digits = max(0, -leading + (error < 2 * 10.0**leading))
-    return f"{value:.{digits}f} ± {error:.{digits}f}{unit}"
+    """Return `value ± error unit`, or a dash for nothing."""
+    return "–" if estimate is None else f"{estimate} {unit}".rstrip()
 
 
 def print_analysis(run: "Run", analysis: "Analysis") -> None:
@@ -261,9 +184,7 @@ def print_analysis(run: "Run", analysis: "Analysis") -> None:
         ("mean chain length", plus_minus(s.mean_chain_length, "clusters")),
         (
             "  expected from association theory",
-            "–"
-            if analysis.expected_mean_length is None
-            else f"{analysis.expected_mean_length:.3g} clusters",
+            f"{expected_length(analysis.expected_mean_length, s.n_clusters)} clusters",
         ),
         ("  by stricter bonds (70 % of contact energy)", plus_minus(by["energy_0.7"], "clusters")),
         ("  by looser bonds (40 %)", plus_minus(by["energy_0.4"], "clusters")),
@@ -325,14 +246,10 @@ def print_verification(title: str, n: int, found: "Verification") -> None:
     table = table_of(title, "", f"{found.reference} / kJ/mol", *columns)
     for term, energy in found.energies.items():
         if energy or term == "total":
-            table.add_row(term, f"{energy:.6f}", *(f"{d.energies[term]:+.1e}" for d in ran))
-    table.add_row("force, relative", "", *(f"{d.force:.1e}" for d in ran))
-    table.add_row("torque, relative", "", *(f"{d.torque:.1e}" for d in ran))
-    table.add_row(
-        "",
-        "",
-        *("[green]agrees[/]" if d.passed else f"[bold red]beyond {d.tolerance:g}[/]" for d in ran),
-    )
+            table.add_row(term, f"{energy:.6f}", *[f"{d.energies[term]:+.1e}" for d in ran])
+    table.add_row("force, relative", "", *[f"{d.force:.1e}" for d in ran])
+    table.add_row("torque, relative", "", *[f"{d.torque:.1e}" for d in ran])
+    table.add_row("", "", *map(_agreement, ran))
     out.print(table)
     for d in found.differences:
         if d.note:
@@ -340,6 +257,12 @@ def print_verification(title: str, n: int, found: "Verification") -> None:
     if found.truncation_bias_kJ_mol is not None:
         bias = found.truncation_bias_kJ_mol
         out.print(f"Truncated minus Ewald sum: {bias:+.3f} kJ/mol per cluster ({n} clusters).")
+
+
+def _agreement(difference: "Difference") -> str:
+    if difference.passed:
+        return "[green]agrees[/]"
+    return f"[bold red]beyond {difference.tolerance:g}[/]"
 
 
 def warn_unfinished(run: "Run") -> None:
@@ -359,41 +282,26 @@ def _percent(estimate: "Estimate | None") -> "Estimate | None":
     return type(estimate)(100 * estimate.value, error)
 
 
+_QUANTITIES = {
+    "spacing_nm": "spacing",
+    "projected_spacing_nm": "seen on TEM",
+    "contour_length_nm": "wire length",
+    "projected_length_nm": "seen length",
+    "core_diameter_nm": "core size",
+    "lateral_spacing_nm": "between wires",
+}
+
+
 def print_comparison(comparison: "Comparison") -> None:
     """Print the verdicts of a comparison."""
-    from dipolar_md.analysis.timeseries import Estimate
-
-    names = {
-        "spacing_nm": "spacing",
-        "projected_spacing_nm": "seen on TEM",
-        "contour_length_nm": "wire length",
-        "projected_length_nm": "seen length",
-        "core_diameter_nm": "core size",
-        "lateral_spacing_nm": "between wires",
-    }
-    rows = [
-        (
-            names[v.quantity],
-            plus_minus(None if v.value is None else Estimate(v.value, v.error)),
-            v.reference,
-            "–" if v.overlap is None else f"{100 * v.overlap:.0f} %",
-            v.verdict,
-            "–" if v.verdict == "not predicted" else v.tag,
-        )
-        for v in comparison.verdicts
-    ]
     reference = comparison.reference
-    published = sum(v.sample is None for v in comparison.verdicts)
-    for title, part in (
-        (reference and f"Beside {reference.title}", rows[:published]),
-        ("Beside your measurements (medians)", rows[published:]),
-    ):
-        if part:
-            table = table_of(title or "", "", "nm", "reference", "overlap", "verdict", "")
-            for row in part:
-                table.add_row(*row)
-            out.print(table)
-    for v in comparison.verdicts:
+    published = [v for v in comparison.verdicts if v.sample is None]
+    measured = [v for v in comparison.verdicts if v.sample is not None]
+    if published:
+        out.print(_verdict_table(f"Beside {reference.title}" if reference else "", published))
+    if measured:
+        out.print(_verdict_table("Beside your measurements (medians)", measured))
+    for v in measured:
         if s := v.sample:
             moved = f"{s.distance_nm:.2g} nm ({s.distance_low_nm:.2g}–{s.distance_high_nm:.2g} nm)"
             out.print(
@@ -408,6 +316,22 @@ def print_comparison(comparison: "Comparison") -> None:
     if reference and not comparison.applies:
         clusters = ", ".join(reference.clusters)
         out.print(f"[yellow]The reference is of {clusters}, not of this run's clusters.[/]")
+
+
+def _verdict_table(title: str, verdicts: "list[Verdict]") -> Any:
+    from dipolar_md.analysis.timeseries import Estimate
+
+    table = table_of(title, "", "nm", "reference", "overlap", "verdict", "")
+    for v in verdicts:
+        table.add_row(
+            _QUANTITIES[v.quantity],
+            plus_minus(None if v.value is None else Estimate(v.value, v.error)),
+            v.reference,
+            "–" if v.overlap is None else f"{100 * v.overlap:.0f} %",
+            v.verdict,
+            "–" if v.verdict == "not predicted" else v.tag,
+        )
+    return table
 
 
 def print_imaging(imaging: "Imaging") -> None:

@@ -23,6 +23,12 @@ class Feature(StrEnum):
     CHARGES_TRUNCATED = "site charges, truncated"
     CHARGES_EWALD = "site charges, Ewald"
     POINTS_BESIDE_CHARGES = "point dipoles beside site charges"
+    POLARISED_CENTRES = "polarisability at the centre, with site charges, Ewald"
+    POLARISED_POINTS = "polarisability at the centre, with point dipoles, truncated"
+    POLARISED_OTHERWISE = "polarisability at the centre, otherwise"
+    POLARISED_SITES = "polarisability on several sites"
+    FIELD_ON_INDUCED = "uniform electric field on induced dipoles"
+    BROWNIAN_INDUCED = "Brownian dynamics of induced dipoles"
     LANGEVIN = "Langevin dynamics"
     BROWNIAN = "Brownian dynamics"
     NVE = "constant energy"
@@ -65,6 +71,9 @@ def no(reason: str) -> Capability:
 
 
 _BARE_CUT = no("a sum of charges that is cut depends on where")
+_CHARGES_ON_SPRINGS = no("induced dipoles are charges on springs, beside charges in a mesh")
+_UNDAMPED = no("its charges on springs aren't damped")
+_STIFF = no("springs are too stiff for a motion without inertia")
 _STRAIGHT = no("boxes are straight here")
 _TIMED = no("it follows motion in time, which leads to equilibrium or not")
 
@@ -84,6 +93,20 @@ CAPABILITIES: Mapping[Feature, Mapping[str, Capability]] = MappingProxyType(
             "hoomd": no("its dipole formula counts charges, too"),
             "lammps": no("one pair style serves a box: dipoles or charges"),
         },
+        Feature.POLARISED_CENTRES: {"hoomd": YES, "lammps": YES},
+        Feature.POLARISED_POINTS: {
+            "hoomd": _CHARGES_ON_SPRINGS,
+            "lammps": _CHARGES_ON_SPRINGS,
+            "monte_carlo": YES,
+        },
+        Feature.POLARISED_OTHERWISE: {"hoomd": _CHARGES_ON_SPRINGS, "lammps": _CHARGES_ON_SPRINGS},
+        Feature.POLARISED_SITES: {"hoomd": _UNDAMPED, "lammps": _UNDAMPED},
+        Feature.FIELD_ON_INDUCED: {
+            "hoomd": no("its field of charges counts from the box's middle, not across borders"),
+            "lammps": YES,
+            "monte_carlo": YES,
+        },
+        Feature.BROWNIAN_INDUCED: {"hoomd": _STIFF, "lammps": _STIFF},
         Feature.LANGEVIN: {"hoomd": YES, "lammps": YES},
         Feature.BROWNIAN: {
             "hoomd": YES,
@@ -110,6 +133,7 @@ ENGINES: Mapping[str, str] = MappingProxyType(
 )
 """Engines of the table, by the name in its head."""
 
+_OF_INDUCTION = (Feature.POLARISED_POINTS, Feature.POLARISED_OTHERWISE, Feature.POLARISED_SITES)
 _INTEGRATORS = {
     "langevin": Feature.LANGEVIN,
     "brownian": Feature.BROWNIAN,
@@ -140,7 +164,11 @@ def features(
     Raises:
         UnsupportedError: No engine has the integrator of the stage.
     """
-    needed = [*_of_bodies(system, interactions), *_of_surroundings(system, interactions, stage)]
+    needed = [
+        *_of_induction(system, interactions, stage),
+        *_of_bodies(system, interactions),
+        *_of_surroundings(system, interactions, stage),
+    ]
     if stage:
         if stage.integrator not in _INTEGRATORS:
             raise UnsupportedError(
@@ -148,6 +176,35 @@ def features(
             )
         needed.append(_INTEGRATORS[stage.integrator])
     return needed
+
+
+def _of_induction(
+    system: System, interactions: Interactions, stage: Stage | None
+) -> Iterator[Feature]:
+    """Yield what induced dipoles ask for."""
+    polarisable = [body for body in system.bodies if body.polarisability_nm3]
+    if not polarisable:
+        return
+    charged = all(body.has_charges for body in system.bodies)
+    if any(body.polarisable_points.damped for body in polarisable):
+        yield Feature.POLARISED_SITES
+    elif charged and interactions.electrostatics == "ewald":
+        yield Feature.POLARISED_CENTRES
+    elif interactions.electrostatics == "cutoff" and not any(b.has_charges for b in system.bodies):
+        yield Feature.POLARISED_POINTS
+    else:
+        yield Feature.POLARISED_OTHERWISE
+    if _has_field(interactions, stage):
+        yield Feature.FIELD_ON_INDUCED
+    if stage and stage.integrator == "brownian":
+        yield Feature.BROWNIAN_INDUCED
+
+
+def _has_field(interactions: Interactions, stage: Stage | None) -> bool:
+    fields = [interactions.field_V_nm]
+    if stage:
+        fields += [stage.start.field_V_nm, stage.end.field_V_nm]
+    return any(map(any, fields))
 
 
 def _of_bodies(system: System, interactions: Interactions) -> Iterator[Feature]:
@@ -173,10 +230,7 @@ def _of_surroundings(
     if system.thickness_nm is not None:
         long_range = interactions.electrostatics == "ewald"
         yield Feature.FILM_EWALD if long_range else Feature.FILM_TRUNCATED
-    fields = [interactions.field_V_nm]
-    if stage:
-        fields += [stage.start.field_V_nm, stage.end.field_V_nm]
-    if any(map(any, fields)):
+    if _has_field(interactions, stage):
         yield Feature.FIELD
     if system.box[3:].any():
         yield Feature.TILTED
@@ -202,6 +256,12 @@ def _hint(feature: Feature, found: Capability, engine: str) -> str:
     """Return how a refused feature can be had."""
     if found.support is Support.WITH_CHARGES:
         return "use dipole = 'charges'"
+    if feature in _OF_INDUCTION:
+        return (
+            "engine 'direct' evaluates it, Monte Carlo samples point dipoles with a cutoff; "
+            "molecular dynamics needs polarisation = 'centre', dipole = 'charges' and "
+            "electrostatics = 'ewald'"
+        )
     if feature is Feature.CHARGES_TRUNCATED:
         return "use electrostatics = 'ewald', or dipole = 'point'"
     others = [

@@ -7,6 +7,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
+from dipolar_md.engines.direct import DirectEngine
 from dipolar_md.engines.protocol import DeviceName, Engine, EngineName, Evaluation, Finding
 from dipolar_md.engines.versions import HOOMD_INSTALL, LAMMPS_INSTALL, version_of
 from dipolar_md.errors import EngineMissingError, InputError
@@ -44,8 +45,11 @@ def choose_engine(
     Args:
         name: `auto`, `hoomd` or `lammps`.
         device: `auto`, `cpu` or `gpu`.
-        threads: CPU threads of LAMMPS (of each rank).
-        ranks: MPI ranks of LAMMPS.
+        threads: Number of threads of each rank.
+        ranks: Number of MPI ranks.
+
+    Returns:
+        The engine, and why it was chosen.
 
     Raises:
         EngineMissingError: The engine or the device is not available; the message says how to
@@ -98,15 +102,20 @@ def evaluate(
     """Return energies (kJ/mol), forces and torques of one configuration.
 
     Args:
-        system: the configuration.
-        interactions: what acts, and in which environment.
-        engine: `auto`, `hoomd`, `lammps` or `monte_carlo`.
+        system: Configuration to evaluate.
+        interactions: Interactions and their environment.
+        engine: `auto`, `hoomd`, `lammps`, `monte_carlo`, or `direct` for sums in plain numpy.
         device: `auto`, `cpu` or `gpu`.
+
+    Returns:
+        `Evaluation`: energies (kJ/mol), forces (N, 3) and torques (N, 3).
 
     Raises:
         EngineMissingError: the engine or device is not available.
         InputError: the box is too small for the cutoff.
         UnsupportedError: the engine can't do what is asked.
     """
+    if engine == "direct":
+        return DirectEngine().evaluate(system, interactions)
     chosen, _ = choose_engine(engine, device)
     return chosen.evaluate(system, interactions)

@@ -170,7 +170,9 @@ def _sample(system: System) -> tuple[System, float]:
     box = system.box.copy()
     box[:axes] *= ratio
     kept = (np.abs(system.positions[:, :axes]) < box[:axes] / 2).all(axis=1)
-    names = ("positions", "orientations", "types", "velocities", "angular_velocities")
+    names = ["positions", "orientations", "types", "velocities", "angular_velocities"]
+    if system.induced_dipoles is not None:
+        names.append("induced_dipoles")
     return replace(system, box=box, **{name: getattr(system, name)[kept] for name in names}), ratio
 
 

@@ -4,7 +4,8 @@ The only module that imports hoomd. Steric terms are `md.pair.LJ` cut and shifte
 `md.pair.aniso.Dipole` with κ = 0 and A = e²/4πε₀ε_r on the centres, site charges (times
 √(e²/4πε₀ε_r)) PPPM. HOOMD's dipole formula counts charges too, so a system has one or the other. A
 uniform field acts on the whole dipole at the centre (`external.field.Magnetic`, whose energy is
--μ·B), walls are Lennard-Jones planes cut and shifted at their minimum.
+-μ·B). Walls are Lennard-Jones planes cut and shifted at their minimum. Induced dipoles are free
+particles on springs, after the centres (`hoomd_state.py`).
 """
 
 import os
@@ -19,15 +20,27 @@ import rowan
 
 from dipolar_md.engines.capabilities import check_stage, check_system
 from dipolar_md.engines.ewald import Mesh, plan, record, trial_steps
+from dipolar_md.engines.hoomd_state import SPRING, bind, filled, taken_down
 from dipolar_md.engines.protocol import (
     Engine,
     Evaluation,
     Finding,
+    Floats,
     Observer,
     Report,
     Settings,
     gathered,
     named_energies,
+)
+from dipolar_md.engines.springs import (
+    Springs,
+    evaluate_with_springs,
+    make_springs,
+    note_temperature,
+    split_running,
+    thermally_induced,
+    typically_induced,
+    without_polarisation,
 )
 from dipolar_md.engines.stage import Stage, advice, blow_up_reason, compressed, scaled_box
 from dipolar_md.engines.versions import HOOMD_INSTALL, hoomd_refusal
@@ -82,14 +95,32 @@ class HoomdEngine:
     version: str = hoomd.version.version
 
     def evaluate(
-        self, system: System, interactions: Interactions, mesh: Mesh | None = None
+        self,
+        system: System,
+        interactions: Interactions,
+        mesh: Mesh | None = None,
+        spring_charge_e: float | None = None,
     ) -> Evaluation:
-        """Return energies, forces and torques of one configuration."""
+        """Return energies, forces and torques of one configuration.
+
+        Args:
+            system: the configuration; its induced dipoles, or self-consistent ones, become springs.
+            interactions: what acts.
+            mesh: of an Ewald sum; None chooses one.
+            spring_charge_e: charge on the springs; None takes the default.
+        """
         check_system(system, interactions, self.name)
-        if interactions.electrostatics == "ewald" and mesh is None:
-            mesh, _ = plan(system, interactions, lambda s, m: self.evaluate(s, interactions, m))
+        return evaluate_with_springs(self._evaluate, system, interactions, mesh, spring_charge_e)
+
+    def _evaluate(
+        self,
+        system: System,
+        interactions: Interactions,
+        mesh: Mesh | None,
+        springs: Springs | None,
+    ) -> Evaluation:
         _check_skin(system, interactions, 0.0)
-        model = _Model(self.device, system, interactions, 0.0, 0.0, mesh)
+        model = _Model(self.device, system, interactions, 0.0, 0.0, mesh, springs)
         model.simulation.run(0)
         return model.evaluation(system)
 
@@ -102,6 +133,8 @@ class HoomdEngine:
             BlowUpError: an energy left the physical range.
         """
         check_stage(system, interactions, stage, self.name)
+        if make_springs(system.bodies, stage):
+            system = thermally_induced(system, stage)
         mesh = self._planned(system, interactions, stage)
         skin = stage.skin_nm
         if skin is None:
@@ -124,12 +157,12 @@ class HoomdEngine:
                 if "too small" in str(error):
                     raise
                 raise BlowUpError(advice(stage, done, str(error).strip())) from error
-            energies = model.energies()
+            energies, moving = self._energies(model, here, interactions, stage, done)
             trouble = blow_up_reason(energies, len(system), thermal_energy(now.temperature_K))
             if trouble:
                 raise BlowUpError(advice(stage, done, trouble))
             read = partial(model.read, here)
-            if observer(Report(stage, done, now, energies, read)):
+            if observer(Report(stage, done, now, energies, read, moving)):
                 break
         return model.read(here)
 
@@ -143,16 +176,39 @@ class HoomdEngine:
         mesh: Mesh | None,
     ) -> "_Model":
         """Return a model of a system that is ready to run a stage from `step` on."""
-        here = stage.environment(step).applied_to(interactions)
-        model = _Model(self.device, system, here, skin, stage.time_step_ps, mesh)
+        now = stage.environment(step)
+        here, springs = now.applied_to(interactions), make_springs(system.bodies, stage)
+        velocities = springs and springs.thermal_velocities(system, stage, step)
+        time_step = stage.time_step_ps
+        model = _Model(self.device, system, here, skin, time_step, mesh, springs, velocities)
         model.integrate(system, stage, step)
         return model
+
+    def _energies(
+        self, model: "_Model", template: System, interactions: Interactions, stage: Stage, step: int
+    ) -> tuple[dict[str, float], float]:
+        """Return a model's energies, induction apart, and its springs' kinetic energy."""
+        energies, springs = model.energies(), model.springs
+        if not springs:
+            return energies, 0.0
+        velocities = model.spring_velocities()
+        note_temperature(self.settings, stage, springs, template, velocities)
+        state = model.read(template)
+        here = stage.environment(step).applied_to(interactions)
+        bare = without_polarisation(state)
+        permanent = _Model(self.device, bare, here, 0.0, 0.0, model.mesh)
+        permanent.simulation.run(0)
+        alone = permanent.energies()["electrostatic"]
+        return split_running(energies, alone, springs, state, velocities)
 
     def _planned(self, system: System, interactions: Interactions, stage: Stage) -> Mesh | None:
         """Return the mesh of a stage with an Ewald sum, chosen at its densest state."""
         if interactions.electrostatics != "ewald":
             return None
         densest = _densest(system, stage)
+        springs = make_springs(system.bodies, stage)
+        if springs:
+            densest = typically_induced(densest)
 
         def seconds(mesh: Mesh) -> float:
             skin = 0.1 * mesh.cutoff_nm(densest)
@@ -164,7 +220,10 @@ class HoomdEngine:
 
         still = replace(stage, time_step_ps=1e-6)
         mesh, errors = plan(
-            densest, interactions, lambda s, m: self.evaluate(s, interactions, m), seconds
+            densest,
+            interactions,
+            lambda s, m: self._evaluate(s, interactions, m, springs),
+            seconds,
         )
         self.settings.ewald[stage.name] = record(mesh, errors, densest, mesh.points(densest))
         return mesh
@@ -237,7 +296,10 @@ class _Model:
         skin: float,
         time_step: float,
         mesh: Mesh | None,
+        springs: Springs | None = None,
+        spring_velocities: Floats | None = None,
     ) -> None:
+        self.system, self.mesh, self.springs = system, mesh, springs
         kind = hoomd.device.GPU if device == "gpu" else hoomd.device.CPU
         quiet = kind(
             notice_level=0, message_filename=os.devnull
@@ -245,11 +307,22 @@ class _Model:
         self.simulation = hoomd.Simulation(device=quiet, seed=0)
         bodies = system.bodies
         self._kinds = site_kinds(bodies)
-        self._names = [str(i) for i in range(len(self._kinds))]
+        self._names = [*map(str, range(len(self._kinds))), *([SPRING] if springs else [])]
         self._centres = self._names[: len(bodies)]
-        self.simulation.create_state_from_snapshot(_snapshot(system, self._names))
+        unit = interactions.coulomb_constant**0.5
+        state = filled(hoomd.Snapshot(), system, self._names, springs, spring_velocities, unit)
+        self.simulation.create_state_from_snapshot(state)
         self.rigid = self._bodies(bodies, interactions.coulomb_constant)
-        exclusions = ("body",) if self.rigid else ()
+        exclusions: tuple[str, ...] = ("body",) if self.rigid else ()
+        self.bonds: list[Any] = []
+        if springs:
+            snapshot = self.simulation.state.get_snapshot()
+            bind(snapshot, system, springs)
+            self.simulation.state.set_snapshot(snapshot)
+            exclusions = (*exclusions, "bond")
+            self.bonds = [hoomd.md.bond.Harmonic()]
+            for kind, stiffness in enumerate([*springs.stiffness, 0.0]):
+                self.bonds[0].params[str(kind)] = {"k": float(stiffness), "r0": 0.0}
         self.neighbours = hoomd.md.nlist.Cell(buffer=skin, exclusions=exclusions)
         self.steric = [self._steric(interactions, bodies)]
         self.electrostatic: list[Any] = []
@@ -276,7 +349,7 @@ class _Model:
         self.field = hoomd.md.external.field.Magnetic()
         self._set_field(interactions, bodies)
         self._field_on = any(interactions.field_V_nm)
-        forces = [*self.steric, *self.electrostatic, *self.wall]
+        forces = [*self.steric, *self.electrostatic, *self.wall, *self.bonds]
         if self._field_on:
             forces.append(self.field)
         self.integrator = hoomd.md.Integrator(
@@ -308,12 +381,12 @@ class _Model:
         table = interactions.steric_table(bodies)
         for i, j in zip(*np.triu_indices(len(self._names)), strict=True):
             pair = (self._names[i], self._names[j])
-            acts = table.sigma_nm[i, j] > 0
+            acts = j < len(self._kinds) and table.sigma_nm[i, j] > 0
             force.params[pair] = {
                 "epsilon": table.epsilon_kJ_mol[i, j] if acts else 0.0,
                 "sigma": table.sigma_nm[i, j] if acts else 1.0,
             }
-            force.r_cut[pair] = table.cutoff_nm[i, j]
+            force.r_cut[pair] = table.cutoff_nm[i, j] if acts else 0.0
         return force
 
     def _walls(self, system: System, interactions: Interactions) -> list[Any]:
@@ -324,8 +397,10 @@ class _Model:
         ]
         force = hoomd.md.external.wall.LJ(walls=planes)
         table = interactions.wall_table(system.bodies)
-        for name, sigma, epsilon, cutoff in zip(self._names, *table, strict=True):
+        for name, sigma, epsilon, cutoff in zip(self._names, *table, strict=False):
             force.params[name] = {"sigma": sigma, "epsilon": epsilon, "r_cut": cutoff}
+        if self.springs:
+            force.params[SPRING] = {"sigma": 1.0, "epsilon": 0.0, "r_cut": 0.0}
         return [force]
 
     def _set_coulomb(self, constant: float) -> None:
@@ -338,6 +413,8 @@ class _Model:
             centre = i < len(bodies)
             moment = bodies[index].dipole_e_nm if centre else (0.0, 0.0, 0.0)
             self.field.params[self._names[i]] = {"B": strength, "mu": moment}
+        if self.springs:
+            self.field.params[SPRING] = {"B": strength, "mu": (0.0, 0.0, 0.0)}
 
     def integrate(self, system: System, stage: Stage, step: int) -> None:
         """Add the integration method, its friction and its noise."""
@@ -354,6 +431,9 @@ class _Model:
                 gamma, gamma_r = stage.frictions_of(body)
                 self.method.gamma[name] = gamma
                 self.method.gamma_r[name] = (gamma_r,) * 3
+            if self.springs:  # at the rate of the first body; their motion isn't kinetics
+                body, mass = system.bodies[0], self.springs.masses_Da[0]
+                self.method.gamma[SPRING] = stage.frictions_of(body)[0] / body.mass_Da * mass
             seed = np.random.SeedSequence((stage.seed, step)).generate_state(1)[0]
             self.simulation.seed = int(seed % 2**16)
         self.integrator.methods.append(self.method)
@@ -378,16 +458,19 @@ class _Model:
     def energies(self) -> dict[str, float]:
         """Return the potential energies in kJ/mol."""
         field = [self.field] if self._field_on else []
-        groups = (self.steric, self.electrostatic, self.wall, field)
+        groups = (self.steric, self.electrostatic, self.wall, field, self.bonds)
         return named_energies(*(sum(float(f.energy) for f in group) for group in groups))
 
     def evaluation(self, system: System) -> Evaluation:
         """Return energies, forces and torques about the centres."""
         acting = [*self.steric, *self.electrostatic, *self.wall]
         acting += [self.field] if self._field_on else []
+        acting += self.bonds
         forces = np.sum([f.forces for f in acting], axis=0)
         torques = np.sum([f.torques for f in acting], axis=0)
         energies = np.sum([f.energies for f in acting], axis=0)
+        if self.springs:
+            forces, torques, energies = taken_down(system, self.springs, forces, torques, energies)
         return gathered(system, self.energies(), forces, torques, energies, self.dipole is None)
 
     def read(self, template: System) -> System:
@@ -402,22 +485,15 @@ class _Model:
             orientations=rowan.normalize(np.array(particles.orientation[:n], dtype=np.float64)),
             velocities=np.array(particles.velocity[:n], dtype=np.float64),
         )
+        if self.springs:
+            hung = slice(n, n + len(self.springs.owners(template)))
+            places = np.array(particles.position[hung], dtype=np.float64)
+            moved = replace(moved, induced_dipoles=self.springs.induced(moved, places))
         return moved.with_quaternion_momenta(np.array(particles.angmom[:n], dtype=np.float64))
 
-
-def _snapshot(system: System, names: list[str]) -> hoomd.Snapshot:
-    n = len(system)
-    snapshot = hoomd.Snapshot()
-    snapshot.configuration.box = system.box
-    snapshot.particles.N = n
-    snapshot.particles.types = names
-    snapshot.particles.typeid[:] = system.types
-    snapshot.particles.position[:] = wrap(system.positions, system.box)
-    snapshot.particles.orientation[:] = system.orientations
-    snapshot.particles.velocity[:] = system.velocities
-    snapshot.particles.mass[:] = system.per_cluster([b.mass_Da for b in system.bodies])
-    snapshot.particles.moment_inertia[:] = system.per_cluster(
-        [b.inertia_Da_nm2 for b in system.bodies]
-    )
-    snapshot.particles.angmom[:] = system.quaternion_momenta
-    return snapshot
+    def spring_velocities(self) -> Floats:
+        """Return the velocities (2S, 3) of the particles on springs, nm/ps."""
+        velocities = self.simulation.state.get_snapshot().particles.velocity
+        n = len(self.system)
+        count = 0 if self.springs is None else len(self.springs.owners(self.system))
+        return np.array(velocities[n : n + count], dtype=np.float64)

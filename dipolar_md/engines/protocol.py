@@ -13,7 +13,7 @@ from dipolar_md.model.interactions import Interactions
 from dipolar_md.model.system import System
 
 Floats = NDArray[np.float64]
-EngineName = Literal["auto", "hoomd", "lammps", "monte_carlo"]
+EngineName = Literal["auto", "hoomd", "lammps", "monte_carlo", "direct"]
 DeviceName = Literal["auto", "cpu", "gpu"]
 
 
@@ -22,11 +22,12 @@ class Evaluation:
     """Energies, forces and torques of one configuration.
 
     Attributes:
-        energies: Energies (kJ/mol) by name: steric, electrostatic, wall, field, total.
+        energies: Energies in kJ/mol by name: steric, electrostatic (of permanent moments),
+            induction, wall, field, total.
         forces: (N, 3) forces, kJ mol⁻¹ nm⁻¹.
         torques: (N, 3) torques about the centres in the space frame, kJ/mol.
-        cluster_energies: (N,) energies (kJ/mol), those of pairs shared half and half, with wall and
-            field; NaN with `ewald`, whose mesh part belongs to no cluster.
+        cluster_energies: (N,) energies, those of pairs shared half and half, with wall and field,
+            kJ/mol; NaN with `ewald`, whose mesh part belongs to no cluster.
     """
 
     energies: dict[str, float]
@@ -69,6 +70,8 @@ class Report:
         environment: Environment at this moment.
         energies: Potential energies (kJ/mol) by name, as in `Evaluation`.
         read: Function that returns the present `System`; call it only when needed.
+        spring_energy: Energy (kJ/mol) of what only springs of induced dipoles have: kinetic, and of
+            motion that leaves the induced dipoles alone.
     """
 
     stage: Stage
@@ -76,6 +79,7 @@ class Report:
     environment: Environment
     energies: dict[str, float]
     read: Callable[[], System]
+    spring_energy: float = 0.0
 
 
 Observer = Callable[[Report], bool]
@@ -89,11 +93,14 @@ class Settings:
     Attributes:
         skins_nm: Neighbour-list buffers.
         ewald: Real-space cutoff, mesh, order, and the measured errors of force and torque.
+        springs: Charges and masses of induced dipoles on springs, and the mean temperature of their
+            relative motion.
         moves: Widths and acceptance of Monte Carlo moves.
     """
 
     skins_nm: dict[str, float] = field(default_factory=dict)
     ewald: dict[str, dict[str, Any]] = field(default_factory=dict)
+    springs: dict[str, dict[str, Any]] = field(default_factory=dict)
     moves: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
@@ -153,8 +160,13 @@ class Finding(NamedTuple):
 
 
 def named_energies(
-    steric: float, electrostatic: float, wall: float = 0.0, field: float = 0.0
+    steric: float,
+    electrostatic: float,
+    wall: float = 0.0,
+    field: float = 0.0,
+    induction: float = 0.0,
 ) -> dict[str, float]:
     """Return the energies (kJ/mol) under the names of `Evaluation`; what nothing acts by is 0."""
-    parts = {"steric": steric, "electrostatic": electrostatic, "wall": wall, "field": field}
+    parts = {"steric": steric, "electrostatic": electrostatic, "induction": induction}
+    parts |= {"wall": wall, "field": field}
     return parts | {"total": math.fsum(parts.values())}

@@ -24,10 +24,10 @@ class Environment(NamedTuple):
     """What the clusters feel at one moment.
 
     Attributes:
-        temperature_K: Temperature.
+        temperature_K: Temperature, K.
         relative_permittivity: ε_r of the medium.
-        concentration_mM: Concentration of all clusters together, mmol/L.
-        thickness_nm: Distance between the two walls of a film; None in bulk.
+        concentration_mM: Clusters per volume, mmol/L.
+        thickness_nm: Thickness of the film between two walls, nm; None in bulk.
         field_V_nm: Uniform electric field inside the medium, V/nm.
     """
 
@@ -58,17 +58,17 @@ class Stage:
     Attributes:
         name: Name of the stage.
         steps: Number of time steps.
-        time_step_ps: Time step Δt.
+        time_step_ps: Time step Δt, ps.
         start: Environment from which the stage ramps.
         end: Environment in which it ends.
-        viscosity_mPa_s: Viscosity of the medium, for Stokes friction.
+        viscosity_mPa_s: Viscosity of the medium, mPa s, for Stokes friction.
         friction_scale: Factor on both frictions; below 1 the dynamics is accelerated.
         integrator: `langevin`, `brownian` (overdamped), `nve` without a thermostat, or
             `equilibrium`: Monte Carlo, whose steps are sweeps and have no time.
-        chunk_steps: Steps between two looks at the state.
-        skin_nm: Neighbour-list buffer; None lets the engine tune it.
+        chunk_steps: Number of steps between two looks at the state.
+        skin_nm: Buffer of the neighbour list, nm; None lets the engine tune it.
         seed: Seed of the thermal noise.
-        first_step: Steps already done, when a stage is continued.
+        first_step: Number of steps already done, when a stage is continued.
     """
 
     name: str

@@ -24,12 +24,12 @@ class Difference(NamedTuple):
 
     Attributes:
         engine, device: the engine.
-        energies: difference by term, kJ/mol, of the whole system.
-        force: largest difference of a force over the largest force; with an Ewald sum the rms
+        energies: Difference by term, kJ/mol, of the whole system.
+        force: Largest difference of a force over the largest force; with an Ewald sum the rms
             difference over the contact force.
-        torque: the same of torques.
-        tolerance: what force and torque may differ by.
-        note: why the engine was left out, else empty.
+        torque: The same of torques.
+        tolerance: What force and torque may differ by.
+        note: Why the engine was left out, else empty.
     """
 
     engine: str
@@ -50,10 +50,10 @@ class Verification(NamedTuple):
     """What `verify` found.
 
     Attributes:
-        reference: engine that the others are held against.
-        energies: of the reference, by term, kJ/mol.
-        differences: one per engine and device.
-        truncation_bias_kJ_mol: truncated minus Ewald electrostatic energy per cluster; None with an
+        reference: Engine that the others are held against.
+        energies: Energies of the reference by term, kJ/mol.
+        differences: One per engine and device.
+        truncation_bias_kJ_mol: Truncated minus Ewald electrostatic energy per cluster; None with an
             Ewald sum, in a film or where it can't be had.
     """
 
@@ -73,6 +73,13 @@ def verify(system: System, interactions: Interactions) -> Verification:
     """Evaluate a configuration in every engine available and compare.
 
     The reference is the direct sum where it can be had (`DirectEngine`), else the first engine.
+
+    Args:
+        system: Configuration to evaluate.
+        interactions: Interactions and their environment.
+
+    Returns:
+        `Verification`, with a difference per engine and device.
 
     Raises:
         UnsupportedError: no engine here can evaluate it.

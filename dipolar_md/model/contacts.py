@@ -41,6 +41,36 @@ def bond(body: Body, energy_scale: float) -> tuple[float, float]:
     return r, -(total(r + h) - total(r - h)) / (2 * h)
 
 
+def closest_approach(body: Body, energy_kJ_mol: float) -> float:
+    """Return the distance (nm) head to tail at which two equal bodies repel with an energy.
+
+    The energy is the azimuth-averaged steric one; nothing comes nearer that has no more to spend.
+
+    Args:
+        body: with its dipole along z.
+        energy_kJ_mol: energy, positive.
+    """
+    from scipy.optimize import brentq
+
+    sites, sigma, epsilon, attractive = steric_arrays(body)
+    turns = rotations_about_z(2 * np.pi * np.arange(48) / 48)
+    other = sites @ np.swapaxes(turns, -1, -2)
+    mixed, strength = (sigma[:, None] + sigma) / 2, np.sqrt(np.outer(epsilon, epsilon))
+    both = np.logical_and.outer(attractive, attractive)
+
+    def excess(r: float) -> float:
+        steps = other[:, None] - sites[:, None] + [0.0, 0.0, r]
+        gaps = np.linalg.norm(steps, axis=-1)
+        energies = site_energies(gaps, mixed, strength, both).sum(axis=(-1, -2))
+        return float(np.log(max(energies.mean(), 1e-300) / energy_kJ_mol))
+
+    outer = 2 * body.extent_nm
+    inner = outer
+    while excess(inner) < 0:  # walk inwards to where the repulsion is enough
+        inner -= 0.02 * outer
+    return float(brentq(excess, inner, inner + 0.02 * outer))
+
+
 def steric_arrays(body: Body) -> tuple[Floats, Floats, Floats, NDArray[np.bool_]]:
     """Return positions (S, 3), σ, ε and attraction (S,) of a body's steric sites."""
     sites = [site for site in body.sites if site.sigma_nm > 0]
@@ -78,7 +108,7 @@ def contact_surface(body: Body, directions: Floats) -> Floats:
     the outermost such point along each direction.
 
     Args:
-        body: any body.
+        body: Any body.
         directions: (..., 3) unit vectors in the body frame.
     """
     sites, sigma, epsilon, _ = steric_arrays(body)

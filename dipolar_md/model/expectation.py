@@ -13,7 +13,8 @@ from dipolar_md.chemistry.cluster import Cluster, Solvent, load_cluster, load_so
 from dipolar_md.chemistry.sizes import contact_estimates
 from dipolar_md.errors import InputError
 from dipolar_md.model.body import Body, coarse_grain
-from dipolar_md.model.contacts import torsional_barrier
+from dipolar_md.model.contacts import bond, torsional_barrier
+from dipolar_md.model.polarisation import chain_gain, pair_gain
 from dipolar_md.model.virial import bonding_volume, second_virial
 from dipolar_md.parameters import parameter_names
 from dipolar_md.units import DEBYE, KE, MILLIMOLAR, REFERENCE_TEMPERATURE_K, thermal_energy
@@ -57,11 +58,65 @@ def expected_mean_length(
     Returns:
         n̄, clusters per chain; NaN where pairs bind by more than 200 kT, beyond the range of the
         theory's numbers.
+
+    Raises:
+        InputError: A polarisation catastrophe.
     """
-    bonding = bonding_volume(body, relative_permittivity, temperature_K)
+    bonding = bonding_volume(body.unpolarised, relative_permittivity, temperature_K)
     if math.isnan(bonding):
         return math.nan
+    if body.polarisability_nm3:
+        bonding *= _gained_by_induction(body, relative_permittivity, temperature_K)
     return float(theory.association_mean_length(concentration_mM * MILLIMOLAR, bonding))
+
+
+class _Bond(NamedTuple):
+    """A polarised pair at its minimum: distance, polarisability at the centre alike, gains."""
+
+    distance_nm: float
+    polarisability_nm3: float
+    pair_gain: float
+    chain_gain: float
+
+
+def _sphere(body: Body, relative_permittivity: float) -> tuple[float, float, float]:
+    """Return σ, ε and energy scale of the WCA sphere with a point dipole nearest to a body.
+
+    Its pair has its minimum where the body's bond has its length.
+    """
+    scale = float(
+        theory.dipole_energy_scale(
+            body.dipole_magnitude_e_nm, relative_permittivity=relative_permittivity
+        )
+    )
+    epsilon = body.sites[0].epsilon_kJ_mol or thermal_energy(REFERENCE_TEMPERATURE_K)
+    length, _ = bond(body, scale)
+    return float(theory.wca_sigma(length, epsilon, scale)), epsilon, scale
+
+
+def _polarised_bond(body: Body, relative_permittivity: float) -> _Bond:
+    """Return the bond of polarised bodies head to tail.
+
+    Points off the centre count as the polarisability at the centre with the same pair energy.
+    """
+    points = body.polarisable_points.screened(relative_permittivity)
+    sigma, epsilon, scale = _sphere(body, relative_permittivity)
+    r = float(theory.pair_minimum(sigma, epsilon, scale)[0])
+    alpha, before = 0.0, math.inf
+    while abs(r - before) > 1e-9 * r:  # converges in a few rounds: the gain hardly moves with r
+        alpha = r**3 * (1 - 1 / pair_gain(points, r)) / 2
+        before, r = r, theory.polarised_pair_minimum(sigma, epsilon, scale, alpha)[0]
+    return _Bond(r, alpha, pair_gain(points, r), chain_gain(points, r))
+
+
+def _gained_by_induction(body: Body, relative_permittivity: float, temperature_K: float) -> float:
+    """Return the factor of induction on a bonding volume: that of the nearest sphere."""
+    sphere = (*_sphere(body, relative_permittivity), temperature_K)
+    polarised = _polarised_bond(body, relative_permittivity)
+    gained = theory.polarised_bonding_volume(
+        *sphere, polarised.polarisability_nm3, polarised.chain_gain
+    )
+    return gained / float(theory.bonding_volume(*sphere))
 
 
 def chain_onset_dipole(
@@ -136,6 +191,30 @@ class ContactOutlook(NamedTuple):
     expected_mean_length: float
 
 
+class PolarisedOutlook(NamedTuple):
+    """What induced dipoles would mean in vacuum, at one contact and one placement.
+
+    Attributes:
+        origin: origin of the axial contact.
+        axial_contact_nm: contact for which σ was solved, without induction.
+        placement: `none`, `centre` or `sites`.
+        contact_minimum_nm: minimum of the pair's energy head to tail.
+        pair_gain: factor on the dipolar energy of the pair there.
+        chain_gain: factor on that of a long chain at the same distance.
+        coupling: λ at the minimum times the chain's gain.
+        expected_mean_length: clusters per chain, from ideal association.
+    """
+
+    origin: str
+    axial_contact_nm: float
+    placement: str
+    contact_minimum_nm: float
+    pair_gain: float
+    chain_gain: float
+    coupling: float
+    expected_mean_length: float
+
+
 class Outlook(NamedTuple):
     """What theory says of a cluster at 298.15 K.
 
@@ -158,6 +237,8 @@ class Outlook(NamedTuple):
             in vacuum; None without a polarisability.
         torsional_barrier_kT: Barrier to turning a janus body on top of another, kT; None without
             rings.
+        polarised: One outlook per placement of the polarisability and contact (the file's, the
+            alternative); none without a polarisability. Gains are infinite in a catastrophe.
     """
 
     cluster: Cluster
@@ -172,6 +253,7 @@ class Outlook(NamedTuple):
     contacts: tuple[ContactOutlook, ...]
     polarisation_gain: float | None
     torsional_barrier_kT: float | None
+    polarised: tuple[PolarisedOutlook, ...]
 
     def __repr__(self) -> str:
         return (
@@ -216,7 +298,7 @@ def phase_estimate(body: Body, most_coupling: float = 12.0) -> PhaseEstimate:
     curve = CubicSpline(nodes, np.log(np.array(volumes) / nodes**2))
     bonding = np.exp(curve(coupling)) * coupling**2
     lengths = theory.association_mean_length(concentration * MILLIMOLAR, bonding[:, None])
-    return PhaseEstimate(concentration, coupling, lengths)
+    return PhaseEstimate(concentration, coupling, np.asarray(lengths))
 
 
 def describe(
@@ -270,6 +352,61 @@ def describe(
         ),
         torsional_barrier_kT=_torsional_barrier_kT(neutral),
         polarisation_gain=float(theory.polarisation_gain(alpha.value, contact)) if alpha else None,
+        polarised=() if cluster.net_charge_e else polarised_outlooks(cluster, concentration_mM),
+    )
+
+
+def polarised_outlooks(
+    cluster: Cluster, concentration_mM: float, polarisability_nm3: float | None = None
+) -> tuple[PolarisedOutlook, ...]:
+    """Return what induced dipoles would mean in vacuum, for both contacts and both placements.
+
+    Args:
+        cluster: the cluster.
+        concentration_mM: for the expected mean chain lengths.
+        polarisability_nm3: another polarisability than the cluster's.
+    """
+    if polarisability_nm3 is None and cluster.polarisability_nm3 is None:
+        return ()
+    rows = []
+    estimates = contact_estimates(cluster)
+    for origin in ("file", "alternative"):
+        for placement in ("none", "centre", "sites") if origin in estimates else ():
+            if placement == "sites" and cluster.janus is None:
+                continue
+            body = coarse_grain(
+                cluster,
+                axial_contact_nm=estimates[origin],
+                polarisation=placement,
+                polarisability_nm3=None if placement == "none" else polarisability_nm3,
+            )
+            try:
+                row = _polarised_outlook(origin, placement, body, concentration_mM)
+            except InputError:  # bodies that fall into each other have no bond to tell of
+                contact = body.axial_contact_nm
+                row = PolarisedOutlook(
+                    *(origin, contact, placement, math.nan, math.inf, math.inf, math.inf, math.nan)
+                )
+            rows.append(row)
+    return tuple(rows)
+
+
+def _polarised_outlook(
+    origin: str, placement: str, body: Body, concentration_mM: float
+) -> PolarisedOutlook:
+    temperature = REFERENCE_TEMPERATURE_K
+    polarised = _polarised_bond(body, 1.0)
+    scale = theory.dipole_energy_scale(body.dipole_magnitude_e_nm)
+    coupling = float(theory.dipolar_coupling(scale, polarised.distance_nm, temperature))
+    return PolarisedOutlook(
+        origin,
+        body.axial_contact_nm,
+        placement,
+        polarised.distance_nm,
+        polarised.pair_gain,
+        polarised.chain_gain,
+        coupling * polarised.chain_gain,
+        expected_mean_length(body, 1.0, temperature, concentration_mM),
     )
 
 

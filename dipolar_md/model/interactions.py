@@ -18,9 +18,9 @@ class StericTable(NamedTuple):
     """Pair parameters between kinds of sites, each (n_kinds, n_kinds).
 
     Attributes:
-        sigma_nm: arithmetic means σ_ij = (σ_i + σ_j)/2; 0 where either has no steric term.
-        epsilon_kJ_mol: geometric means.
-        cutoff_nm: minima 2^(1/6) σ_ij, or 3 σ_ij between two attractive sites.
+        sigma_nm: Arithmetic means σ_ij = (σ_i + σ_j)/2; 0 where either has no steric term.
+        epsilon_kJ_mol: Geometric means.
+        cutoff_nm: Minima 2^(1/6) σ_ij, or 3 σ_ij between two attractive sites.
     """
 
     sigma_nm: Floats
@@ -33,14 +33,14 @@ class Interactions:
     """What acts between clusters, and in which environment.
 
     Attributes:
-        temperature_K: temperature.
+        temperature_K: Temperature, K.
         relative_permittivity: ε_r of the uniform medium; never defaulted.
         electrostatics: `cutoff`, a point-dipole sum truncated at `cutoff_nm` (no shift), or `ewald`
             (conducting boundary).
-        cutoff_nm: truncation distance of the dipole sum, centre to centre; with `ewald` the
+        cutoff_nm: Truncation distance of the dipole sum, centre to centre; with `ewald` the
             largest real-space cutoff to consider.
-        ewald_accuracy: rms errors of force and torque allowed, relative to those at contact.
-        field_V_nm: uniform electric field inside the medium, V/nm.
+        ewald_accuracy: Rms errors of force and torque allowed, relative to those at contact.
+        field_V_nm: Uniform electric field inside the medium, V/nm.
 
     Raises:
         InputError: a number that is not positive and finite.
@@ -77,7 +77,16 @@ class Interactions:
         return VOLT * np.asarray(self.field_V_nm, dtype=np.float64)
 
     def contact_scales(self, bodies: tuple[Body, ...]) -> tuple[float, float]:
-        """Return the weakest contact force 6A/r⁴ (kJ/mol/nm) and torque 2A/r³ (kJ/mol)."""
+        """Return the weakest contact force and torque, those by which errors are judged.
+
+        6A/r⁴ and 2A/r³
+
+        Args:
+            bodies: Bodies of the system.
+
+        Returns:
+            Force in kJ/mol/nm and torque in kJ/mol.
+        """
         pulls = [
             (body.axial_contact_nm, self.coulomb_constant * body.dipole_magnitude_e_nm**2)
             for body in bodies
@@ -86,7 +95,14 @@ class Interactions:
 
     @staticmethod
     def steric_table(bodies: tuple[Body, ...]) -> StericTable:
-        """Return the pair parameters between the kinds of sites of `bodies` (`site_kinds`)."""
+        """Return the pair parameters between the kinds of sites.
+
+        Args:
+            bodies: Bodies of the system; their kinds of sites are those of `site_kinds`.
+
+        Returns:
+            `StericTable`.
+        """
         sites = [site for _, site in site_kinds(bodies)]
         sigma = np.array([site.sigma_nm for site in sites])
         epsilon = np.array([site.epsilon_kJ_mol for site in sites])
@@ -99,10 +115,17 @@ class Interactions:
 
     @staticmethod
     def wall_table(bodies: tuple[Body, ...]) -> tuple[Floats, Floats, Floats]:
-        """Return σ (nm), ε (kJ/mol) and cutoff (nm) of each kind of site towards a plane wall.
+        """Return the WCA parameters of each kind of site towards a plane wall.
 
-        WCA in the distance from the plane with σ_i/2: a wall is a half-space that a site touches
-        with its surface. ε and cutoff are 0 (σ is 1) for sites without steric term.
+        The distance from the plane takes σ_i/2: a wall is a half-space that a site touches with its
+        surface.
+
+        Args:
+            bodies: Bodies of the system; their kinds of sites are those of `site_kinds`.
+
+        Returns:
+            σ (nm), ε (kJ/mol) and cutoff (nm), (n_kinds,) each; ε and cutoff are 0 (σ is 1) for
+            sites without steric term.
         """
         sites = [site for _, site in site_kinds(bodies)]
         half = np.array([site.sigma_nm / 2 for site in sites])
@@ -118,7 +141,7 @@ def site_kinds(bodies: tuple[Body, ...]) -> list[tuple[int, Site]]:
     """
     kinds = [(index, body.sites[0]) for index, body in enumerate(bodies)]
     for index, body in enumerate(bodies):
-        seen: set[tuple[float, float, bool, float]] = set()
+        seen: set[tuple[float | bool, ...]] = set()
         for site in body.sites[1:]:
             if (key := _key(site)) not in seen:
                 seen.add(key)
@@ -138,5 +161,8 @@ def kinds_of_sites(bodies: tuple[Body, ...]) -> list[list[int]]:
     ]
 
 
-def _key(site: Site) -> tuple[float, float, bool, float]:
-    return site.sigma_nm, site.epsilon_kJ_mol, site.attractive, site.charge_e
+def _key(site: Site) -> tuple[float | bool, ...]:
+    return (
+        *(site.sigma_nm, site.epsilon_kJ_mol, site.attractive),
+        *(site.charge_e, site.polarisability_nm3),
+    )

@@ -51,7 +51,7 @@ def solve_diameters(
     beads_nm: Floats,
     core_epsilon_kJ_mol: float,
     attractive: bool,
-    energy_scale: float,
+    energy_scales: tuple[float, float],
     axial_contact_nm: float,
     lateral_contact_nm: float,
     name: str,
@@ -60,11 +60,11 @@ def solve_diameters(
 
     Args:
         beads_nm: (2n, 3) beads of the rings about the core at the origin, the dipole along +z.
-        core_epsilon_kJ_mol: strength of the core's steric term.
-        attractive: whether cores attract each other.
-        energy_scale: A = μ²/4πε₀ in kJ/mol nm³.
-        axial_contact_nm: contact head to tail.
-        lateral_contact_nm: contact side by side, antiparallel.
+        core_epsilon_kJ_mol: Strength of the core's steric term.
+        attractive: Whether cores attract each other.
+        energy_scales: A = μ²/4πε₀ in kJ/mol nm³, head to tail and side by side.
+        axial_contact_nm: Contact head to tail.
+        lateral_contact_nm: Contact side by side, antiparallel.
         name: of the cluster, for the message.
 
     Raises:
@@ -75,7 +75,7 @@ def solve_diameters(
         key,
         core_epsilon_kJ_mol,
         attractive,
-        energy_scale,
+        energy_scales,
         axial_contact_nm,
         lateral_contact_nm,
         name,
@@ -87,7 +87,7 @@ def _solved(
     beads: tuple[float, ...],
     epsilon: float,
     attractive: bool,
-    scale: float,
+    scales: tuple[float, float],
     axial: float,
     lateral: float,
     name: str,
@@ -100,9 +100,9 @@ def _solved(
     def excess(side: bool, core: float, bead: float, r: float) -> float:
         sigmas = np.array([core] + [bead] * (len(sites) - 1))
         push = mean_force(sites, sigmas, epsilons, attracts, r, side, len(sites) // 2)
-        return push - (3 if side else 6) * scale / r**4
+        return push - (3 * scales[1] if side else 6 * scales[0]) / r**4
 
-    widest = float(theory.wca_sigma(axial, epsilon, scale))  # of a core without beads
+    widest = float(theory.wca_sigma(axial, epsilon, scales[0]))  # of a core without beads
 
     def core_of(bead: float) -> float:
         return float(brentq(lambda s: excess(False, s, bead, axial), _THINNEST, 1.001 * widest))
@@ -169,8 +169,8 @@ def mean_force(
         epsilon_kJ_mol: (S,) strengths.
         attractive: (S,) whether sites attract each other.
         distance_nm: between the centres.
-        side_by_side: antiparallel along x instead of head to tail along z.
-        fold: rotational symmetry of the body about its axis.
+        side_by_side: Antiparallel along x instead of head to tail along z.
+        fold: Rotational symmetry of the body about its axis.
     """
     turned = sites_nm @ np.swapaxes(_turns(fold), -1, -2)
     if side_by_side:

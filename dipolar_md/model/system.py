@@ -1,21 +1,17 @@
-"""The state of an assembly: box, centres, orientations, momenta and the table of bodies.
+"""The state of an assembly: box, centres, orientations, momenta and the table of bodies."""
 
-Builders return exact states (pair, chain, ring, lattice) or a random gas; all take `{body: count}`.
-"""
-
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
 import rowan
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from dipolar_md.errors import InputError
 from dipolar_md.model.body import Body
-from dipolar_md.units import MILLIMOLAR, REFERENCE_TEMPERATURE_K, thermal_energy
+from dipolar_md.units import MILLIMOLAR, thermal_energy
 
 Floats = NDArray[np.float64]
 
@@ -29,11 +25,13 @@ class System:
         positions: (N, 3) centres of mass, nm, wrapped into the box.
         orientations: (N, 4) unit quaternions (w, x, y, z), body to space frame.
         types: (N,) indices into `bodies`.
-        bodies: the body table.
+        bodies: Table of the bodies that `types` indexes.
         velocities: (N, 3) nm/ps.
         angular_velocities: (N, 3) space frame, rad/ps.
-        thickness_nm: distance between two walls at z = ±thickness/2 that hold the clusters in a
+        thickness_nm: Distance between two walls at z = ±thickness/2 that hold the clusters in a
             film; None in bulk. The box is higher than the film, so that images don't interact.
+        induced_dipoles: (N, 3) space frame, e nm, of bodies with a point polarisability at the
+            centre; None where they follow from the positions (self-consistent), or there are none.
     """
 
     box: Floats
@@ -44,6 +42,7 @@ class System:
     velocities: Floats
     angular_velocities: Floats
     thickness_nm: float | None = None
+    induced_dipoles: Floats | None = None
 
     def __post_init__(self) -> None:
         n = len(np.atleast_1d(self.positions))
@@ -54,7 +53,7 @@ class System:
             "types": (n,),
             "velocities": (n, 3),
             "angular_velocities": (n, 3),
-        }
+        } | ({} if self.induced_dipoles is None else {"induced_dipoles": (n, 3)})
         for name, shape in shapes.items():
             array = np.asarray(getattr(self, name))
             if array.shape != shape:
@@ -82,6 +81,7 @@ class System:
         velocities: ArrayLike | None = None,
         angular_velocities: ArrayLike | None = None,
         thickness_nm: float | None = None,
+        induced_dipoles: ArrayLike | None = None,
     ) -> Self:
         """Return a system from plain arrays: positions are wrapped, quaternions normalised.
 
@@ -89,11 +89,15 @@ class System:
             box: (3,) lengths in nm, or (6,) with tilt factors.
             positions: (N, 3) nm.
             orientations: (N, 4) quaternions (w, x, y, z), not zero.
-            bodies: one body, or the table that `types` indexes.
+            bodies: One body, or the table that `types` indexes.
             types: (N,) indices, default all 0.
             velocities: (N, 3) nm/ps, default at rest.
             angular_velocities: (N, 3) rad/ps in the space frame, default at rest.
-            thickness_nm: of a film between walls, default bulk.
+            thickness_nm: Thickness of a film between walls, nm, default bulk.
+            induced_dipoles: (N, 3) e nm in the space frame, default what follows from positions.
+
+        Returns:
+            `System`, wrapped into its box.
 
         Raises:
             InputError: a wrong shape or a value that is not finite; the argument is named.
@@ -120,6 +124,9 @@ class System:
             if angular_velocities is None
             else np.asarray(angular_velocities, np.float64),
             thickness_nm=thickness_nm,
+            induced_dipoles=None
+            if induced_dipoles is None
+            else np.asarray(induced_dipoles, np.float64),
         )
         return replace(checked, positions=wrap(x, edges))
 
@@ -145,7 +152,14 @@ class System:
         return len(self) / self.volume_nm3 / MILLIMOLAR
 
     def per_cluster(self, values: ArrayLike) -> Floats:
-        """Return a value per body, (n_bodies, ...), spread over the clusters, (N, ...)."""
+        """Return a value per body spread over the clusters.
+
+        Args:
+            values: (n_bodies, ...) values.
+
+        Returns:
+            (N, ...) values.
+        """
         return np.asarray(values, dtype=np.float64)[self.types]
 
     @property
@@ -153,6 +167,14 @@ class System:
         """(N, 3) dipole vectors in the space frame, e nm."""
         in_body = self.per_cluster([body.dipole_e_nm for body in self.bodies])
         return rotated(self.orientations, in_body)
+
+    @property
+    def total_dipoles(self) -> Floats:
+        """(N, 3) permanent and induced dipole vectors, e nm; NaN where the induced are unknown."""
+        if self.induced_dipoles is not None:
+            return self.dipoles + self.induced_dipoles
+        soft = self.per_cluster([body.polarisability_nm3 > 0 for body in self.bodies])
+        return self.dipoles + np.where(soft > 0, np.nan, 0.0)[:, None]
 
     @property
     def site_owners(self) -> NDArray[np.int64]:
@@ -171,9 +193,13 @@ class System:
         return local
 
     def per_site(self, tables: Sequence[ArrayLike]) -> Floats:
-        """Return a value per site of each body, tables (n_sites, ...), for all sites (M, ...).
+        """Return a value per site of each body spread over all sites.
 
-        They are in the order of `site_owners`.
+        Args:
+            tables: Values (n_sites, ...) of the sites of each body.
+
+        Returns:
+            (M, ...) values in the order of `site_owners`.
         """
         sizes = np.array([len(body.sites) for body in self.bodies])
         starts, others = (np.cumsum(sizes) - sizes)[self.types], sizes[self.types] - 1
@@ -191,14 +217,25 @@ class System:
         return np.asarray(2 * rowan.multiply(self.orientations, pure))
 
     def with_quaternion_momenta(self, momenta: ArrayLike) -> "System":
-        """Return the system turning with the quaternion momenta (N, 4) of HOOMD and GSD."""
+        """Return the system with angular velocities from the momenta of HOOMD and GSD.
+
+        Args:
+            momenta: (N, 4) quaternion momenta 2 q (0, I ω), ω in the body frame.
+
+        Returns:
+            The turning system.
+        """
         inertia = self.per_cluster([body.inertia_Da_nm2 for body in self.bodies])
         spin = rowan.multiply(rowan.conjugate(self.orientations), momenta)[:, 1:] / 2
         turning = rotated(self.orientations, spin / inertia)
         return replace(self, angular_velocities=turning)
 
     def kinetic_temperatures_K(self) -> tuple[float, float]:
-        """Return the translational and the rotational kinetic temperature (K), 3N modes each."""
+        """Return the kinetic temperatures, 3N modes each.
+
+        Returns:
+            Temperature of translation and of rotation, K.
+        """
         mass = self.per_cluster([body.mass_Da for body in self.bodies])
         inertia = self.per_cluster([body.inertia_Da_nm2 for body in self.bodies])
         spin = rotated(self.orientations, self.angular_velocities, inverse=True)
@@ -207,7 +244,15 @@ class System:
         return translational / modes, float((inertia * spin**2).sum()) / modes
 
     def thermalized(self, temperature_K: float, seed: int) -> "System":
-        """Return the system with Maxwell–Boltzmann momenta at `temperature_K`."""
+        """Return the system with Maxwell–Boltzmann momenta.
+
+        Args:
+            temperature_K: Temperature of the momenta, K.
+            seed: Seed of the momenta.
+
+        Returns:
+            The moving system.
+        """
         rng = np.random.default_rng(seed)
         kT = thermal_energy(temperature_K)
         mass = self.per_cluster([body.mass_Da for body in self.bodies])
@@ -229,7 +274,9 @@ def cell_matrix(box: Floats) -> Floats:
 def rotated(orientations: Floats, vectors: ArrayLike, inverse: bool = False) -> Floats:
     """Return vectors (N, 3) turned by quaternions (N, 4), or back: scipy takes a fifth of rowan."""
     turns = Rotation.from_quat(orientations[:, [1, 2, 3, 0]])
-    return np.asarray(turns.apply(vectors, inverse), dtype=np.float64).reshape(-1, 3)
+    return np.asarray(
+        turns.apply(np.asarray(vectors, np.float64), inverse), dtype=np.float64
+    ).reshape(-1, 3)
 
 
 def fractions(vectors: Floats, box: Floats) -> Floats:
@@ -247,200 +294,6 @@ def wrap(vectors: Floats, box: Floats) -> Floats:
     )
 
 
-def _table(counts: Mapping[Body, int]) -> tuple[tuple[Body, ...], NDArray[np.int64]]:
-    """Return the bodies and the types (N,) of `{body: count}`."""
-    if not counts or any(not isinstance(n, int | np.integer) or n < 0 for n in counts.values()):
-        raise InputError(f"body counts must be whole numbers >= 0 (found {list(counts.values())})")
-    if sum(counts.values()) < 1:
-        raise InputError("at least one cluster is needed")
-    bodies = tuple(counts)
-    return bodies, np.repeat(np.arange(len(bodies)), [counts[body] for body in bodies])
-
-
-def _diameter(bodies: tuple[Body, ...]) -> float:
-    """Return the distance (nm) at which no two of the bodies overlap, however they are turned."""
-    return max(
-        body.axial_contact_nm
-        if len(body.sites) == 1
-        else max(body.axial_contact_nm, 2 * body.extent_nm)
-        for body in bodies
-    )
-
-
-def random_gas(
-    counts: Mapping[Body, int],
-    concentration_mM: float,
-    seed: int,
-    temperature_K: float = REFERENCE_TEMPERATURE_K,
-    thickness_nm: float | None = None,
-    gap_nm: float = 0.0,
-) -> System:
-    """Return a gas of non-overlapping, randomly oriented bodies with thermal momenta.
-
-    Centres keep twice the largest reach of a body from each other and one from the walls; types
-    are shuffled over the positions.
-
-    Args:
-        counts: bodies and how many of each.
-        concentration_mM: all clusters together, mmol/L; sets a cubic box, or the area of a film.
-        seed: of positions, orientations and momenta.
-        temperature_K: of the momenta.
-        thickness_nm: of a film between walls; None for bulk.
-        gap_nm: empty height of the box beyond the film.
-
-    Raises:
-        InputError: too dense to place at random; the densest that is sure to work is named.
-    """
-    if not (np.isfinite(concentration_mM) and concentration_mM > 0):
-        raise InputError(f"concentration_mM must be positive (found {concentration_mM})")
-    bodies, types = _table(counts)
-    rng = np.random.default_rng(seed)
-    rng.shuffle(types)
-    n, diameter = len(types), _diameter(bodies)
-    volume = n / (concentration_mM * MILLIMOLAR)
-    if thickness_nm is None:
-        box = np.full(3, volume ** (1 / 3))
-        room = box.copy()
-    else:
-        if not (np.isfinite(thickness_nm) and thickness_nm > diameter):
-            raise InputError(
-                f"thickness_nm must exceed the diameter {diameter:.4g} nm (found {thickness_nm})"
-            )
-        edge = (volume / thickness_nm) ** 0.5
-        box = np.array([edge, edge, thickness_nm + gap_nm])
-        room = np.array([edge, edge, thickness_nm - diameter])
-    filled = n * np.pi / 6 * diameter**3 / volume
-    images = np.append(box[:2], max(box[2], 4 * diameter) if thickness_nm else box[2])
-    positions = np.empty((0, 3))
-    for _ in range(500 if filled < 0.35 else 0):  # random sequential addition jams at 0.38
-        new = rng.uniform(0, 1, (n - len(positions), 3)) * room
-        positions = np.concatenate([positions, new])
-        clashes = cKDTree(positions, boxsize=images).query_pairs(diameter, output_type="ndarray")
-        if not len(clashes):
-            break
-        keep = np.ones(n, dtype=bool)
-        keep[clashes.max(axis=1)] = False
-        positions = positions[keep]
-    if len(positions) < n:
-        limit = 0.2 / (np.pi / 6 * diameter**3) / MILLIMOLAR
-        raise InputError(
-            f"concentration_mM = {concentration_mM:g} is too dense to place at random: volume "
-            f"fraction {filled:.2f} of spheres of {diameter:g} nm; start below {limit:.0f} mM and "
-            "let a later stage concentrate the system"
-        )
-    system = System.from_arrays(
-        box=box,
-        positions=positions - room / 2,
-        orientations=rowan.normalize(rng.normal(size=(n, 4))),
-        bodies=bodies,
-        types=types,
-        thickness_nm=thickness_nm,
-    )
-    return system.thermalized(temperature_K, int(rng.integers(2**31)))
-
-
-def lattice(counts: Mapping[Body, int], spacing_nm: float) -> System:
-    """Return a simple cubic lattice that fills its periodic box, all bodies in body orientation.
-
-    Args:
-        counts: bodies and how many of each; the total must be a cube m³.
-        spacing_nm: lattice constant.
-
-    Raises:
-        InputError: the total is no cube.
-    """
-    bodies, types = _table(counts)
-    side = round(len(types) ** (1 / 3))
-    if side**3 != len(types):
-        raise InputError(f"a cubic lattice needs m³ clusters (found {len(types)})")
-    grid = np.stack(np.meshgrid(*[np.arange(side)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
-    return System.from_arrays(
-        box=(side * spacing_nm,) * 3,
-        positions=(grid + 0.5 - side / 2) * spacing_nm,
-        orientations=_upright(len(types)),
-        bodies=bodies,
-        types=types,
-    )
-
-
-def pair(
-    counts: Mapping[Body, int],
-    separation_nm: ArrayLike,
-    orientations: ArrayLike | None = None,
-    box_nm: float | None = None,
-) -> System:
-    """Return two bodies, the second at `separation_nm` from the first.
-
-    Args:
-        counts: `{body: 2}` or `{first: 1, second: 1}`.
-        separation_nm: distance along z, or a vector (3,).
-        orientations: (2, 4) quaternions, default both upright: head to tail along z.
-        box_nm: edge of the cubic box, default 20 separations.
-
-    Raises:
-        InputError: not two bodies.
-    """
-    bodies, types = _table(counts)
-    if len(types) != 2:
-        raise InputError(f"a pair needs two clusters (found {len(types)})")
-    step = np.asarray(separation_nm, dtype=np.float64)
-    step = np.array([0.0, 0.0, float(step)]) if step.ndim == 0 else step
-    return System.from_arrays(
-        box=(20 * float(np.linalg.norm(step)) if box_nm is None else box_nm,) * 3,
-        positions=np.stack([-step / 2, step / 2]),
-        orientations=_upright(2) if orientations is None else orientations,
-        bodies=bodies,
-        types=types,
-    )
-
-
-def chain(counts: Mapping[Body, int], spacing_nm: float, box_nm: float | None = None) -> System:
-    """Return a straight head-to-tail chain along z, the bodies in the order of `counts`.
-
-    Args:
-        counts: bodies and how many of each.
-        spacing_nm: between neighbours.
-        box_nm: edge of the cubic box, default three times the chain's length.
-    """
-    bodies, types = _table(counts)
-    n = len(types)
-    heights = (np.arange(n) - (n - 1) / 2) * spacing_nm
-    return System.from_arrays(
-        box=(3 * n * spacing_nm if box_nm is None else box_nm,) * 3,
-        positions=np.stack([np.zeros(n), np.zeros(n), heights], axis=1),
-        orientations=_upright(n),
-        bodies=bodies,
-        types=types,
-    )
-
-
-def ring(counts: Mapping[Body, int], spacing_nm: float, box_nm: float | None = None) -> System:
-    """Return a flat ring in the xy plane with tangential dipoles, head to tail.
-
-    Args:
-        counts: bodies and how many of each, at least 3.
-        spacing_nm: straight distance between neighbours.
-        box_nm: edge of the cubic box, default five times the ring's diameter.
-
-    Raises:
-        InputError: fewer than three clusters.
-    """
-    bodies, types = _table(counts)
-    n = len(types)
-    if n < 3:
-        raise InputError(f"a ring needs at least three clusters (found {n})")
-    angle = 2 * np.pi * np.arange(n) / n
-    radius = spacing_nm / (2 * np.sin(np.pi / n))
-    tangent = np.stack([-np.sin(angle), np.cos(angle), np.zeros(n)], axis=1)
-    return System.from_arrays(
-        box=(10 * radius if box_nm is None else box_nm,) * 3,
-        positions=radius * np.stack([np.cos(angle), np.sin(angle), np.zeros(n)], axis=1),
-        orientations=align_z(tangent),
-        bodies=bodies,
-        types=types,
-    )
-
-
 def align_z(directions: ArrayLike) -> Floats:
     """Return the quaternions (..., 4) of the shortest rotations that turn +z to `directions`."""
     x, y, z = np.moveaxis(np.asarray(directions, dtype=np.float64), -1, 0)
@@ -450,7 +303,3 @@ def align_z(directions: ArrayLike) -> Floats:
     q = np.stack([up, -y, x, np.zeros_like(z)], axis=-1)
     q[np.linalg.norm(q, axis=-1) < 1e-12 * length] = [0.0, 1.0, 0.0, 0.0]  # straight down
     return np.asarray(q / np.linalg.norm(q, axis=-1, keepdims=True))
-
-
-def _upright(n: int) -> Floats:
-    return np.tile([1.0, 0.0, 0.0, 0.0], (n, 1))

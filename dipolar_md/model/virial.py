@@ -95,15 +95,17 @@ class _Pair(NamedTuple):
 
 
 def _pair(body: Body, relative_permittivity: float, temperature_K: float) -> _Pair:
-    scale = theory.dipole_energy_scale(
-        body.dipole_magnitude_e_nm, relative_permittivity=relative_permittivity
+    scale = float(
+        theory.dipole_energy_scale(
+            body.dipole_magnitude_e_nm, relative_permittivity=relative_permittivity
+        )
     )
     kT = thermal_energy(temperature_K)
     (core, *others) = body.sites
     if not others and not core.attractive:
         depth = -theory.pair_minimum(core.sigma_nm, core.epsilon_kJ_mol, scale)[1]
         form = (core.sigma_nm, core.epsilon_kJ_mol, scale, temperature_K)
-        return _Pair(scale, form, depth > DEEPEST_KT * kT)
+        return _Pair(scale, form, bool(depth > DEEPEST_KT * kT))
     depth = 2 * scale / body.axial_contact_nm**3
     return _Pair(scale, None, depth > DEEPEST_KT * kT)
 

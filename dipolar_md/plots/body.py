@@ -20,7 +20,7 @@ def draw_sites(
     """Draw the sites of a body seen along y, its dipole along z.
 
     Args:
-        ax: where to draw.
+        ax: Where to draw.
         positions_nm: (S, 3) body-frame positions; off-axis sites are gold above, green below.
         diameters_nm: (S,) σ; 0 for a site without steric term.
         charges_e: (S,) charges, marked by their sign.
@@ -62,7 +62,7 @@ def draw_contact_surface(
     """Draw the distance at which a bead touches a body, over all directions.
 
     Args:
-        ax: where to draw.
+        ax: Where to draw.
         azimuth_deg: (A,) about the dipole.
         polar_deg: (P,) from the dipole.
         distance_nm: (P, A) from the centre.

@@ -33,7 +33,7 @@ from dipolar_md.plots.style import (
     width_points,
 )
 
-_MONOMER = "#DEDEDE"
+MONOMER = "#DEDEDE"
 _DEFAULT_THRESHOLD = 0.5  # of the contact energy; bonds are stronger, unless a caller says else
 
 
@@ -51,12 +51,12 @@ def draw_film(
     followed through a crowded box; the picture is a map of chains and no micrograph.
 
     Args:
-        ax: the axes; a square figure suits it.
+        ax: The axes; a square figure suits it.
         positions_nm: (N, 3) centres, wrapped into the box, nm.
         box_nm: (6,) Lx, Ly, Lz in nm and tilt factors xy, xz, yz, centred at the origin.
         chain_sizes: (N,) number of clusters in the chain of each cluster; 1 for a monomer.
         bonds: (M, 2) indices of bonded clusters; those that cross a drawn edge are left out.
-        diameter_nm: diameter of the circles, nm.
+        diameter_nm: Diameter of the circles, nm.
 
     Returns:
         `ax`.
@@ -72,7 +72,7 @@ def draw_film(
     grown = int(sizes.max(initial=1))
     norm = LogNorm(2, max(grown, 10))
     viridis = ListedColormap(colormaps["viridis"](np.linspace(0.12, 1.0, 256)))
-    colours = viridis.with_extremes(under=_MONOMER)
+    colours = viridis.with_extremes(under=MONOMER)
     points_per_nm = width_points(ax) / width
     bond_width = float(np.clip(0.12 * diameter_nm * points_per_nm, 0.2, 1.5))
     for size in np.unique(sizes):
@@ -138,10 +138,10 @@ def draw_length_distribution(
     sharpen the estimate.
 
     Args:
-        ax: the axes.
+        ax: The axes.
         sizes: (n_chains,) chain lengths, monomers included, pooled over the frames.
-        n_frames: number of frames pooled.
-        mean_length: number-averaged length of the chains, for the dashed exponential.
+        n_frames: Number of frames pooled.
+        mean_length: Number-averaged length of the chains, for the dashed exponential.
         expected_mean_length: that of the association theory, for the dotted exponential.
 
     Returns:
@@ -201,11 +201,11 @@ def draw_spacing(
     """Draw the distribution of the distance of bonded clusters, beside what was measured.
 
     Args:
-        ax: the axes.
+        ax: The axes.
         spacings_nm: (M,) centre-to-centre distances of bonded clusters, nm.
-        reference_range_nm: lowest and highest spacing seen by TEM, nm.
-        marks_nm: other published distances by name, such as `{"crystal c": 1.61}`, nm.
-        contact_nm: the model's contact distance, nm.
+        reference_range_nm: Lowest and highest spacing seen by TEM, nm.
+        marks_nm: Other published distances by name, such as `{"crystal c": 1.61}`, nm.
+        contact_nm: The model's contact distance, nm.
 
     Returns:
         `ax`.
@@ -256,13 +256,13 @@ def draw_growth(
     of 3.
 
     Args:
-        axes: the upper and the lower axes, which share x.
+        axes: The upper and the lower axes, which share x.
         time_ns: (n,) times of the frames, ns.
         mean_length: (n,) number-averaged chain lengths.
         mean_length_err: (n,) their standard errors.
         relative_permittivity: (n,) permittivity of the medium.
         concentration_mM: (n,) concentration in mM, drawn against an axis on the right.
-        stages: name, start and end in ns of each stage of the recipe, named on top.
+        stages: Name, start and end in ns of each stage of the recipe, named on top.
 
     Returns:
         The upper and the lower axes.
@@ -310,11 +310,11 @@ def draw_pair_energy(
     the pairs that only meet.
 
     Args:
-        ax: the axes.
+        ax: The axes.
         reduced_energy: (M,) pair energies over the depth at contact: −1 at contact, head to tail.
-        thresholds: depths, as positive fractions of the contact energy, drawn at minus their value;
+        thresholds: Depths, as positive fractions of the contact energy, drawn at minus their value;
             0.5, the default criterion, stands out.
-        minimum: reduced energy at which the histogram has its minimum, if it has one.
+        minimum: Reduced energy at which the histogram has its minimum, if it has one.
 
     Returns:
         `ax`.
@@ -356,7 +356,7 @@ def draw_expectation(
     """Draw the mean chain length that theory expects in each solvent against concentration.
 
     Args:
-        ax: the axes.
+        ax: The axes.
         concentration_mM: (n,) concentrations, mM, positive.
         curves: (n,) mean chain lengths by the name of the solvent.
 

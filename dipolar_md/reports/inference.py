@@ -85,6 +85,9 @@ def infer_study(
         length_factor: The model's own error of a mean wire length, a factor of 1 or more.
         spacing_error: The model's own error of a spacing, relative.
 
+    Returns:
+        `StudyInference`.
+
     Raises:
         InputError: Unknown study or reference, a wrong CSV (file and line are named), nothing
             measured, or too few finished state points.

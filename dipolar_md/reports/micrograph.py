@@ -40,12 +40,12 @@ IMAGED_FRAMES = 5
 
 
 class Imaging(NamedTuple):
-    """A micrograph and what it shows.
+    """A micrograph, what was found in it, and the files that say so.
 
     Attributes:
-        micrograph: Image and the edge of its pixels.
-        measurement: Cores, wires, spacings and lengths in it.
-        files: Files that hold them.
+        micrograph: The image.
+        measurement: Cores and wires found in it.
+        files: Paths of what was written.
     """
 
     micrograph: Micrograph
@@ -70,6 +70,9 @@ def measure_image(
         reach_nm: Distance of the farthest neighbours of a wire, nm.
         crop: Left, top, right and bottom pixel of the part to measure, without bars and labels.
         out: Folder of the results, default that of the image.
+
+    Returns:
+        `Imaging`.
 
     Raises:
         InputError: No readable image, no pixel size, or a wrong crop.
@@ -118,11 +121,14 @@ def image_run(
     Args:
         run: A run or its directory.
         pixel_nm: Edge of a pixel, nm.
-        section_nm: Height of the slice that is seen; None for the whole box.
-        core_diameter_nm: Size of the cores that the detector expects; the image has the published
-            sizes.
+        section_nm: Height of the slice that is seen, nm; None for the whole box.
+        core_diameter_nm: Size of the cores that the detector expects, nm; the image has the
+            published ones.
         reach_nm: Distance of the farthest neighbours of a wire, nm.
         out: Folder of the results, default `figures` of the run.
+
+    Returns:
+        `Imaging`.
 
     Raises:
         InputError: No run there, or a length that is not positive.
@@ -153,9 +159,12 @@ def compare_run(
 
     Args:
         run: A run or its directory.
-        reference: Name or file of published values, default the recipe's.
+        reference: Name or file, default the recipe's.
         measured: CSV of the user's own spacings or lengths, see `read_measured`.
         progress: Function called with (frames done, frames in all).
+
+    Returns:
+        `Comparison`, as it was written.
 
     Raises:
         InputError: No run there, neither reference nor measurements, or a wrong file.

@@ -1,8 +1,5 @@
 """What a run leaves for people: `summary.json`, `chains.csv` and figures."""
 
-import csv
-import io
-import json
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,20 +18,30 @@ from dipolar_md.analysis.nanowires import (
     nanowire_statistics,
 )
 from dipolar_md.analysis.reference import Comparison, Reference, compare, load_reference
-from dipolar_md.chemistry.cluster import Cluster
-from dipolar_md.errors import InputError, RunDirectoryError
-from dipolar_md.files import save_figure
+from dipolar_md.chemistry.cluster import Cluster, load_cluster
+from dipolar_md.errors import InputError
+from dipolar_md.files import save_figure, write_csv, write_json, write_text
 from dipolar_md.model.body import Body, coarse_grain
 from dipolar_md.model.contacts import contact_surface
 from dipolar_md.model.expectation import Outlook, expected_mean_length, phase_estimate
-from dipolar_md.simulation.assembly import write_file
 from dipolar_md.simulation.session import Run
-from dipolar_md.trajectory import Frame
+from dipolar_md.trajectory import Frame, Trajectory
 from dipolar_md.units import REFERENCE_TEMPERATURE_K
 
 
 class Analysis(NamedTuple):
-    """What `analyze` found and where it was written."""
+    """What the frames of a run say, and where it was written.
+
+    Attributes:
+        statistics: Statistics of the chains.
+        comparison: Comparison with a reference; None without one.
+        expected_mean_length: Clusters per chain, from ideal association in the last environment;
+            None of mixtures and where it expects nothing. It knows no box: a run can't reach more
+            than its number of clusters.
+        summary: What `summary.json` holds.
+        figures: Paths of the figures.
+        handedness: Alternation and twist along the chains; None where nothing tells them.
+    """
 
     statistics: NanowireStatistics
     comparison: Comparison | None
@@ -46,15 +53,18 @@ class Analysis(NamedTuple):
 
 def analyze(
     run: Run | str | Path,
-    reference: str | Path | None = None,
+    reference: str | Path | Reference | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Analysis:
     """Analyse a run and write `summary.json`, `chains.csv` and `figures/*.png` into it.
 
     Args:
-        run: a run or its directory.
-        reference: name or file to compare with, default the recipe's.
-        progress: called with (frames done, frames in all).
+        run: Run or its directory.
+        reference: Name, file or `Reference` to compare with, default the recipe's.
+        progress: Function called with (frames done, frames in all).
+
+    Returns:
+        `Analysis`.
 
     Raises:
         InputError: no run there, no frames, or an unknown reference.
@@ -62,25 +72,14 @@ def analyze(
     """
     run = run if isinstance(run, Run) else Run(Path(run))
     trajectory = run.trajectory
-    name = reference or run.recipe.reference
-    loaded = load_reference(name) if name else None
+    wanted = run.recipe.reference if reference is None else reference
+    loaded = None if wanted is None else load_reference(wanted)
     statistics = nanowire_statistics(trajectory, progress=progress)
     comparison = compare(statistics, loaded) if loaded else None
-    last = trajectory[-1]
-    expected: float | None = None
-    if len(last.system.bodies) == 1:
-        expected = expected_mean_length(
-            last.system.bodies[0],
-            last.relative_permittivity,
-            last.temperature_K,
-            last.system.concentration_mM,
-        )
-    if expected is not None and not math.isfinite(expected):
-        expected = None
-    first, last_ns = statistics.window_ns
-    inside_window = [f for f in trajectory if first <= f.time_ns <= last_ns] if _rings(last) else []
-    turns = handedness(inside_window) if inside_window else None
-    summary: dict[str, Any] = {
+    expected = _expected_mean_length(trajectory[-1])
+    turns = _handedness(trajectory, statistics.window_ns)
+    band = _spacing_band(loaded)
+    summary = {
         **statistics.summary(),
         "engine": run.manifest["sessions"][-1]["engine"],
         "seed": run.recipe.seed,
@@ -94,20 +93,34 @@ def analyze(
     if summary["times"] != "physical friction":  # a life in ns would be taken for a physical one
         for key in [key for key in summary if "_lifetime_ns" in key]:
             summary[key.replace("_lifetime_ns", "_lifetime_accelerated_ns")] = summary.pop(key)
-    band = _spacing_band(loaded)
     inside = statistics.spacing_fraction(*band) if band else None
     summary["spacing_nm"]["fraction_in_reference"] = inside
-    try:
-        write_file(run.path / "summary.json", (json.dumps(summary, indent=2) + "\n").encode())
-        write_file(run.path / "chains.csv", _table(statistics.chains))
-        figures = _draw(run, last, statistics, growth(trajectory), expected, band)
-    except OSError as error:
-        raise RunDirectoryError(f"{run.path}: can't be written: {error}") from error
+    write_json(run.path / "summary.json", summary)
+    rows = [row._asdict() for row in statistics.chains]
+    write_csv(run.path / "chains.csv", rows, ChainRow._fields)
+    figures = _draw(run, trajectory[-1], statistics, growth(trajectory), expected, band)
     return Analysis(statistics, comparison, expected, summary, figures, turns)
 
 
-def _rings(frame: Frame) -> bool:
-    return any(fold(body) > 1 for body in frame.system.bodies)
+def _expected_mean_length(last: Frame) -> float | None:
+    """Return what ideal association expects of a frame; None of mixtures, and where nothing."""
+    if len(last.system.bodies) > 1:
+        return None
+    expected = expected_mean_length(
+        last.system.bodies[0],
+        last.relative_permittivity,
+        last.temperature_K,
+        last.system.concentration_mM,
+    )
+    return expected if math.isfinite(expected) else None
+
+
+def _handedness(trajectory: Trajectory, window_ns: tuple[float, float]) -> Handedness | None:
+    """Return the handedness along the chains of the analysed frames; None without rings."""
+    if all(fold(body) == 1 for body in trajectory[-1].system.bodies):
+        return None
+    first, last = window_ns
+    return handedness([frame for frame in trajectory if first <= frame.time_ns <= last])
 
 
 def _turns_summary(turns: Handedness) -> dict[str, Any]:
@@ -142,75 +155,64 @@ def _draw(
     expected: float | None,
     band: tuple[float, float] | None,
 ) -> tuple[Path, ...]:
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
     from dipolar_md import plots
 
-    folder = run.path / "figures"
-    folder.mkdir(exist_ok=True)
     graph = find_chains(last)
     bodies = last.system.bodies
     contact = max(body.axial_contact_nm for body in bodies)
-    paths = []
+    reachable = expected if expected and expected <= statistics.n_clusters else None
 
-    def save(figure: Figure, name: str) -> None:
-        picture = io.BytesIO()
-        figure.savefig(picture, format="png")
-        write_file(folder / name, picture.getvalue())
-        paths.append(folder / name)
-
-    with rc_context(plots.STYLE):
-        figure = Figure(figsize=(3.35, 3.1))
-        plots.draw_film(
-            figure.add_subplot(),
-            last.system.positions,
-            last.system.box,
-            graph.sizes[graph.labels],
-            graph.bonds,
-            contact,
+    def film(ax: Any) -> object:
+        sizes = graph.sizes[graph.labels]
+        return plots.draw_film(
+            ax, last.system.positions, last.system.box, sizes, graph.bonds, contact
         )
-        save(figure, "film.png")
-        figure = Figure()
-        plots.draw_length_distribution(
-            figure.add_subplot(),
+
+    def lengths(ax: Any) -> object:
+        return plots.draw_length_distribution(
+            ax,
             statistics.sizes,
             statistics.n_frames,
             statistics.mean_chain_length.value,
-            expected,
+            reachable,
         )
-        save(figure, "chain_lengths.png")
-        figure = Figure()
-        plots.draw_spacing(
-            figure.add_subplot(),
-            statistics.spacings_nm,
-            band,
-            _marks(bodies),
-            contact,
-        )
-        save(figure, "spacing.png")
-        figure = Figure(figsize=(3.35, 2.9))
-        plots.draw_growth(
-            list(figure.subplots(2, sharex=True, height_ratios=[3, 2])),
+
+    def spacing(ax: Any) -> object:
+        return plots.draw_spacing(ax, statistics.spacings_nm, band, _marks(bodies), contact)
+
+    def pair_energy(ax: Any) -> object:
+        minimum = energy_minimum(statistics.reduced_energies)
+        return plots.draw_pair_energy(ax, statistics.reduced_energies, minimum=minimum)
+
+    def course_panels(axes: Any) -> object:
+        return plots.draw_growth(
+            list(axes),
             course.time_ns,
             course.mean_length,
             relative_permittivity=course.relative_permittivity,
             concentration_mM=course.concentration_mM,
             stages=_stages(course),
         )
-        save(figure, "growth.png")
-        figure = Figure()
-        plots.draw_pair_energy(
-            figure.add_subplot(),
-            statistics.reduced_energies,
-            minimum=energy_minimum(statistics.reduced_energies),
-        )
-        save(figure, "pair_energy.png")
-    return tuple(paths)
+
+    folder = run.path / "figures"
+    return (
+        save_drawing(film, folder / "film.png", size=(3.35, 3.1)),
+        save_drawing(lengths, folder / "chain_lengths.png", size=None),
+        save_drawing(spacing, folder / "spacing.png", size=None),
+        save_drawing(course_panels, folder / "growth.png", size=(3.35, 2.9), rows=(3, 2)),
+        save_drawing(pair_energy, folder / "pair_energy.png", size=None),
+    )
 
 
-def draw_outlook(outlook: Outlook, path: Path) -> Path:
-    """Draw expected mean length against concentration in each medium; return the PNG's path.
+def draw_outlook(outlook: Outlook, path: str | Path) -> Path:
+    """Draw expected mean length against concentration in each medium.
+
+    Args:
+        outlook: What theory says of a neutral cluster (`describe`).
+        path: The figure's file; its ending names the format.
+
+    Returns:
+        The path.
 
     Raises:
         RunDirectoryError: the file can't be written.
@@ -227,11 +229,18 @@ def draw_outlook(outlook: Outlook, path: Path) -> Path:
     }
     from dipolar_md import plots
 
-    return save_drawing(lambda ax: plots.draw_expectation(ax, concentrations, curves), path)
+    return save_drawing(lambda ax: plots.draw_expectation(ax, concentrations, curves), Path(path))
 
 
-def draw_phase_estimate(outlook: Outlook, path: Path) -> Path:
-    """Draw where theory expects chains and where a cluster stands in it; return the PNG's path.
+def draw_phase_estimate(outlook: Outlook, path: str | Path) -> Path:
+    """Draw where theory expects chains and where a cluster stands in it.
+
+    Args:
+        outlook: What theory says of a neutral cluster (`describe`).
+        path: The figure's file; its ending names the format.
+
+    Returns:
+        The path.
 
     Raises:
         RunDirectoryError: the file can't be written.
@@ -246,22 +255,30 @@ def draw_phase_estimate(outlook: Outlook, path: Path) -> Path:
         lambda ax: plots.draw_phase_estimate(
             ax, *estimate, points, outlook.concentration_mM, (min(by_contact), max(by_contact))
         ),
-        path,
+        Path(path),
     )
 
 
-def draw_bodies(cluster: Cluster, folder: Path) -> list[Path]:
-    """Draw each janus body of a cluster, R and S where it is racemic; return the PNGs' paths.
+def draw_bodies(cluster: str | Path | Cluster, folder: str | Path) -> list[Path]:
+    """Draw each janus body of a cluster, R and S where it is racemic.
+
+    Args:
+        cluster: Shipped name, cluster file or cluster.
+        folder: Folder of the figures.
+
+    Returns:
+        Paths of the figures; none of a cluster without rings.
 
     Raises:
         RunDirectoryError: a file can't be written.
     """
+    cluster = load_cluster(cluster)
     hands = ("R", "S") if cluster.handedness == "racemic" else (None,)
     bodies = [
         coarse_grain(cluster, "janus", "charges", handedness=hand)
         for hand in (hands if cluster.janus is not None else ())
     ]
-    return [_draw_body(body, folder / f"{body.name}-body.png") for body in bodies]
+    return [_draw_body(body, Path(folder) / f"{body.name}-body.png") for body in bodies]
 
 
 def _draw_body(body: Body, path: Path) -> Path:
@@ -291,16 +308,27 @@ def _directions(azimuth_deg: ArrayLike, polar_deg: ArrayLike) -> NDArray[np.floa
     )
 
 
-def save_drawing(draw: Callable[[Any], object], path: Path, panels: int = 1) -> Path:
-    """Write the picture of one panel or of several side by side; return its path.
+def save_drawing(
+    draw: Callable[[Any], object],
+    path: Path,
+    panels: int = 1,
+    size: tuple[float, float] | None = (3.35, 3.0),
+    rows: Sequence[float] = (1,),
+) -> Path:
+    """Write a picture of one panel, of several side by side or of several that share their x axis.
 
     Args:
-        draw: Function that draws on the axes of one panel, or on those of all panels.
-        path: File of the picture.
-        panels: Number of panels.
+        draw: Function that draws into an Axes, or into an array of them.
+        path: The file; its ending names the format.
+        panels: Number of panels side by side.
+        size: Width and height in inches, twice as wide of several panels; None for the style's.
+        rows: Relative heights of panels one above the other.
+
+    Returns:
+        The path.
 
     Raises:
-        RunDirectoryError: The file can't be written.
+        RunDirectoryError: the file can't be written.
     """
     from matplotlib import rc_context
     from matplotlib.figure import Figure
@@ -308,28 +336,35 @@ def save_drawing(draw: Callable[[Any], object], path: Path, panels: int = 1) -> 
     from dipolar_md import plots
 
     with rc_context(plots.STYLE):
-        figure = Figure(figsize=(3.35 if panels == 1 else 7.0, 3.0))
-        draw(figure.add_subplot() if panels == 1 else figure.subplots(1, panels))
+        figure = Figure(figsize=(7.0, 3.0) if panels > 1 else size)
+        if panels == len(rows) == 1:
+            draw(figure.add_subplot())
+        else:
+            draw(figure.subplots(len(rows), panels, sharex=len(rows) > 1, height_ratios=rows))
         return save_figure(path, figure)
 
 
-def write_cluster(cluster: Cluster, path: Path, overwrite: bool = False) -> Path:
-    """Write a cluster file that `load_cluster` reads; return its path.
+def write_cluster(cluster: Cluster, path: str | Path, overwrite: bool = False) -> Path:
+    """Write a cluster file that `load_cluster` reads.
+
+    Args:
+        cluster: The cluster.
+        path: The file.
+        overwrite: Whether a file that exists is replaced.
+
+    Returns:
+        The path.
 
     Raises:
         InputError: the file exists and `overwrite` is false.
         RunDirectoryError: the file can't be written.
     """
+    path = Path(path)
     if path.exists() and not overwrite:
         raise InputError(f"{path}: exists already: choose another name, or say --overwrite")
     import tomli_w
 
-    text = tomli_w.dumps(cluster.model_dump(exclude_none=True))
-    try:
-        write_file(path, text.encode())
-    except OSError as error:
-        raise RunDirectoryError(f"{path}: can't be written: {error}") from error
-    return path
+    return write_text(path, tomli_w.dumps(cluster.model_dump(exclude_none=True)))
 
 
 def _marks(bodies: Sequence[Body]) -> dict[str, float]:
@@ -354,12 +389,3 @@ def _stages(course: Growth) -> list[tuple[str, float, float]]:
         else:
             stages.append((name, stages[-1][2] if stages else float(time), float(time)))
     return stages
-
-
-def _table(rows: Sequence[ChainRow]) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(ChainRow._fields)
-    for row in rows:
-        writer.writerow([f"{cell:.6g}" if isinstance(cell, float) else cell for cell in row])
-    return text.getvalue().encode()

@@ -1,7 +1,6 @@
 """Runs a recipe: stages, frames, checkpoints, progress; stops when told, goes on when repeated."""
 
 import math
-import os
 import re
 import signal
 import threading
@@ -116,13 +115,6 @@ def walltime_seconds(text: str) -> float:
         raise InputError(f"walltime must be HH:MM:SS or D-HH:MM:SS (found '{text}')")
     days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
     return float((days * 24 + hours) * 3600 + minutes * 60 + seconds)
-
-
-def write_file(path: Path, data: bytes) -> None:
-    """Write a file under a temporary name and rename it, so that no reader sees half of it."""
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_bytes(data)
-    os.replace(temporary, path)
 
 
 class _Runner:

@@ -6,8 +6,9 @@ from pathlib import Path
 from dipolar_md.chemistry.cluster import load_cluster
 from dipolar_md.engines.stage import Environment
 from dipolar_md.model.body import coarse_grain
+from dipolar_md.model.builders import random_gas
 from dipolar_md.model.interactions import Interactions
-from dipolar_md.model.system import System, random_gas
+from dipolar_md.model.system import System
 from dipolar_md.simulation.plan import make_plan
 from dipolar_md.simulation.session import Run
 from dipolar_md.units import REFERENCE_TEMPERATURE_K
@@ -22,8 +23,11 @@ def configurations(what: str | Path) -> list[tuple[str, System, Interactions]]:
     """Return (title, system, interactions) of a run directory or of a cluster.
 
     Args:
-        what: run directory, or name or file of a cluster. Of a run the last frame; of a cluster a
+        what: Run directory, or name or file of a cluster. Of a run the last frame; of a cluster a
             dense gas of 64 bodies in vacuum for each model that its file allows.
+
+    Returns:
+        A title, a system and what acts in it, for each.
 
     Raises:
         InputError: neither a run nor a cluster.

@@ -15,8 +15,9 @@ import numpy as np
 
 from dipolar_md.engines.stage import Environment, Stage
 from dipolar_md.model.body import Body, coarse_grain
+from dipolar_md.model.builders import random_gas
 from dipolar_md.model.interactions import Interactions
-from dipolar_md.model.system import System, random_gas
+from dipolar_md.model.system import System
 from dipolar_md.simulation.recipe import Recipe, load_recipe
 from dipolar_md.trajectory import Frame
 
@@ -48,6 +49,10 @@ class Plan:
                 dipole_D=recipe.dipole_D,
                 axial_contact_nm=recipe.axial_contact_nm,
                 attraction_kT=recipe.attraction_kT or 0.0,
+                attraction=recipe.attraction,
+                polarisation=recipe.polarisation,
+                polarisability_nm3=recipe.polarisability_nm3,
+                contact_calibration=recipe.contact_calibration,
                 handedness=component.handedness,
             )
             counts[body] = counts.get(body, 0) + int(count)
@@ -189,6 +194,9 @@ def make_plan(
     Args:
         recipe: Shipped name, file, `Recipe` or `Plan`.
         overrides: Values by dotted key, as in `load_recipe`.
+
+    Returns:
+        `Plan`; a plan without overrides as it is.
 
     Raises:
         InputError: Unknown name, key or cluster, or a value out of range.

@@ -7,20 +7,24 @@ from typing import NamedTuple
 import numpy as np
 
 from dipolar_md import theory
+from dipolar_md.engines.springs import LARGEST_ARM_NM, longest_time_step
 from dipolar_md.engines.stage import Environment, Stage
 from dipolar_md.errors import InputError
 from dipolar_md.model.body import Body
-from dipolar_md.model.contacts import bond
+from dipolar_md.model.contacts import bond, closest_approach
 from dipolar_md.model.expectation import contact_coupling, expected_mean_length
+from dipolar_md.model.polarisation import catastrophe_share, chain_gain
 from dipolar_md.parameters import parameter_file
 from dipolar_md.simulation.plan import Plan, make_plan
 from dipolar_md.simulation.recipe import Recipe
-from dipolar_md.units import MILLIMOLAR
+from dipolar_md.units import MILLIMOLAR, thermal_energy
 
 MAX_VOLUME_FRACTION = 0.45
 MAX_SCALING = 0.1
 """Largest change of the box length in one chunk of a ramp; 0.025 in the shipped drop-cast."""
 MIN_CHARGE_DISTANCE_NM = 0.9
+SPENT_KT = 10.0
+"""Energy with which two clusters may run into each other."""
 MAX_PHASE_PER_STEP = 0.5
 """Largest ω Δt: at 0.7 the shipped drop-cast blows up, at 0.46 its kT holds within 1 %."""
 
@@ -53,6 +57,9 @@ def preflight(recipe: str | Path | Recipe | Plan) -> list[StageOutlook]:
     Args:
         recipe: Shipped name, file, `Recipe` or `Plan`.
 
+    Returns:
+        What theory expects at the end of each stage.
+
     Raises:
         InputError: An unknown reference, a box too small for the cutoff, a density that can't flow,
             or a time step that can't follow the fastest motion; each with what to change.
@@ -63,6 +70,8 @@ def preflight(recipe: str | Path | Recipe | Plan) -> list[StageOutlook]:
     cutoff = _smallest_half_edge(plan)
     for body in plan.counts:
         _check_charges(body)
+        _check_polarisation(plan, body)
+        _check_springs(plan, body)
     outlooks = [_outlook(plan, stage, cutoff) for stage in plan.stages]
     for body in plan.counts:
         _check_time_step(plan, plan.stages[0], body)
@@ -164,11 +173,54 @@ def _check_charges(body: Body) -> None:
         )
 
 
+def _check_polarisation(plan: Plan, body: Body) -> None:
+    """Raise before a polarisation catastrophe, or where the ligands' answer is counted twice."""
+    if not body.polarisability_nm3:
+        return
+    ends = [plan.stages[0].start, *(stage.end for stage in plan.stages)]
+    permittivities = [environment.relative_permittivity for environment in ends]
+    dried = permittivities[-1] < permittivities[0]
+    if dried and permittivities[-1] > 1 and not plan.recipe.screening_beside_polarisation:
+        raise InputError(
+            f"stage '{plan.stages[-1].name}': relative_permittivity = {permittivities[-1]:g} "
+            f"remains after drying, beside polarisation = '{plan.recipe.polarisation}': both count "
+            "the ligands' answer. End at 1 (it means solvent only), or set "
+            "screening_beside_polarisation = true"
+        )
+    hottest = max(environment.temperature_K for environment in ends)
+    nearest = closest_approach(body, SPENT_KT * thermal_energy(hottest))
+    points = body.polarisable_points.screened(min(permittivities))
+    share = catastrophe_share(points, nearest)
+    if share >= 1:
+        raise InputError(
+            f"polarisation catastrophe within reach of '{body.name}' and '{body.name}': at "
+            f"{nearest:.4g} nm, which {SPENT_KT:g} kT allow, a chain of them with "
+            f"{body.polarisability_nm3:g} nm3 each polarises itself without end; at most "
+            f"{body.polarisability_nm3 / share:.3g} nm3 are possible. Lower polarisability_nm3, or "
+            "solve a larger σ (contact_calibration = 'with-polarisation')"
+        )
+
+
+def _check_springs(plan: Plan, body: Body) -> None:
+    """Raise where Δt is too long for induced dipoles on springs."""
+    if not body.polarisability_nm3 or body.polarisable_points.damped or not body.has_charges:
+        return
+    longest, step = longest_time_step(body), plan.stages[0].time_step_ps
+    if step > longest:
+        raise InputError(
+            f"time_step_ps = {step:g} is too long for the induced dipoles of '{body.name}': their "
+            f"springs would reach farther than {LARGEST_ARM_NM} nm in a chain; at most "
+            f"{math.floor(100 * longest) / 100:.2g} ps"
+        )
+
+
 def _check_time_step(plan: Plan, stage: Stage, body: Body) -> None:
     """Raise where Δt is too long for libration, vibration or friction of a body in a chain."""
     ends = [plan.stages[0].start, *(stage.end for stage in plan.stages)]
     weakest = min(environment.relative_permittivity for environment in ends)
     scale = theory.dipole_energy_scale(body.dipole_magnitude_e_nm, relative_permittivity=weakest)
+    points = body.polarisable_points.screened(weakest)
+    scale = scale * chain_gain(points, body.axial_contact_nm)  # induction binds more tightly
     r, stiffness = bond(body, float(scale))
     inertia = min(body.inertia_Da_nm2)
     largest = max(body.sites, key=lambda site: site.sigma_nm)

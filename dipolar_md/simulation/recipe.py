@@ -30,6 +30,7 @@ PHYSICAL = (
     "dipole_D",
     "axial_contact_nm",
     "attraction_kT",
+    "polarisability_nm3",
     "temperature_K",
     "cutoff_nm",
     "viscosity_mPa_s",
@@ -83,12 +84,41 @@ class StageSpec(Parameters):
 class Recipe(Parameters):
     """A simulation file; see `params/recipes/r-au-cu.toml` for one with every number explained.
 
-    `dipole_D` and `axial_contact_nm`, where given, replace the values of every cluster; the steric
-    diameter stays solved for the cluster's own dipole. `thickness_nm` in the stages holds the
-    clusters in a film between two walls, from the first stage on; `cutoff_nm` belongs to
-    `electrostatics = "cutoff"`, `ewald_accuracy` to `"ewald"`. A chunk of `chunk_steps` is cut to
-    `frame_interval_ns` where that is shorter. Stages that sample equilibrium stand alone, and need
-    `frame_interval_sweeps` in place of everything that belongs to time.
+    Attributes:
+        name: Name of the recipe, that of its file.
+        title: One line for people.
+        n_clusters: Number of clusters of all components.
+        seed: Seed of the start and of the thermal noise.
+        shape: Shape of the bodies, see `coarse_grain`.
+        dipole: Model of the dipoles, see `coarse_grain`.
+        dipole_D: Dipole in debye in place of every cluster's own; the steric diameter stays solved
+            for that.
+        axial_contact_nm: Axial contact in place of every cluster's own, nm.
+        attraction_kT: Depth of the well between cores, kT at 298.15 K; none where not given.
+        attraction: `none` or `c6`, see `coarse_grain`.
+        polarisation: Where the clusters' polarisability sits, see `coarse_grain`; a permittivity
+            that remains after drying is then refused, since both would count the ligands.
+        polarisability_nm3: Polarisability in place of every cluster's own, nm³.
+        contact_calibration: Whether diameters are solved with induction, see `coarse_grain`.
+        screening_beside_polarisation: Whether such a permittivity is allowed all the same.
+        temperature_K: Temperature at the start, K.
+        electrostatics: `cutoff` or `ewald`, see `Interactions`.
+        cutoff_nm: Truncation distance of the dipole sum, nm, with `cutoff`.
+        ewald_accuracy: Allowed errors of force and torque relative to contact, with `ewald`.
+        integrator: `langevin` or `brownian`.
+        viscosity_mPa_s: Viscosity of the medium, mPa s, for Stokes friction.
+        friction_scale: Factor on the frictions; below 1 the dynamics is accelerated.
+        time_step_ps: Time step, ps.
+        frame_interval_ns: Time between two frames, ns.
+        frame_interval_sweeps: Number of Monte Carlo sweeps between two frames.
+        chunk_steps: Number of steps between two looks at the state, cut to the interval of the
+            frames where that is shorter.
+        reference: Name or file of the measurement to compare with.
+        sources: Where choices come from, by key.
+        components: Clusters and their fractions.
+        stages: Stretches of dynamics; `thickness_nm` in them holds the clusters in a film between
+            two walls, from the first stage on. Stages that sample equilibrium stand alone, and need
+            `frame_interval_sweeps` in place of everything that belongs to time.
     """
 
     name: Text
@@ -100,6 +130,11 @@ class Recipe(Parameters):
     dipole_D: Positive | None = None
     axial_contact_nm: Positive | None = None
     attraction_kT: Positive | None = None
+    attraction: Literal["none", "c6"] = "none"
+    polarisation: Literal["none", "centre", "sites"] = "none"
+    polarisability_nm3: Positive | None = None
+    contact_calibration: Literal["permanent", "with-polarisation"] = "permanent"
+    screening_beside_polarisation: bool = False
     temperature_K: Positive
     electrostatics: Literal["cutoff", "ewald"] = "cutoff"
     cutoff_nm: Positive | None = None
@@ -178,9 +213,12 @@ def load_recipe(name: str | Path | Recipe, overrides: Mapping[str, Any] | None =
     """Return a recipe by shipped name or file, with overrides applied.
 
     Args:
-        name: shipped name, path, or a recipe.
-        overrides: values by dotted key (`dipole_D`, `stages.dry.time_ns`); items of a list are
+        name: Shipped name, path, or a recipe.
+        overrides: Values by dotted key (`dipole_D`, `stages.dry.time_ns`); items of a list are
             named by their `name` or by number. Strings are read as TOML values.
+
+    Returns:
+        The validated recipe.
 
     Raises:
         InputError: unknown name, key or cluster, or a value out of range.

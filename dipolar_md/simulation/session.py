@@ -210,6 +210,8 @@ class Session:
         session, settings = self.manifest["sessions"][-1], placement.engine.settings
         session |= {"ended": _now(), "last_step": self.last_step}
         session["skins_nm"] = dict(settings.skins_nm)
+        if settings.springs:
+            session["springs"] = dict(settings.springs)
         if settings.ewald:
             session["ewald"] = dict(settings.ewald)
         if settings.moves:
@@ -302,6 +304,9 @@ def _writing(path: Path) -> Iterator[None]:
 def _electrostatics_of(plan: Plan) -> str:
     charged = any(body.has_charges for body in plan.counts)
     kind = "two charges per cluster" if charged else "point dipoles"
+    placement = plan.recipe.polarisation
+    if placement != "none":
+        kind += f", induced dipoles ({placement})"
     terms = plan.interactions
     if terms.electrostatics == "cutoff":
         return f"{kind}, truncated at {terms.cutoff_nm:g} nm"

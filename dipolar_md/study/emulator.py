@@ -27,11 +27,11 @@ class Emulator(NamedTuple):
     """A fitted interpolator; call it with points.
 
     Attributes:
-        points: (n, d) of the state points, each axis scaled to 0 … 1.
-        scale: standard deviation of the process about its plane.
-        lengths: (d,) its correlation lengths.
+        points: (n, d) state points, each axis scaled to 0 … 1.
+        scale: Standard deviation of the process about its plane.
+        lengths: (d,) correlation lengths of the process.
         inverse: (n + d + 1, n + d + 1) inverse of covariance and plane, bordered.
-        weights: (n + d + 1,) of the values.
+        weights: (n + d + 1,) weights of the values.
         left_out: (n,) value of each state point minus its prediction from the others; NaN where
             the others can't predict.
         left_out_error: (n,) standard deviations of these, as predicted.
@@ -63,15 +63,15 @@ def fit_emulator(points: ArrayLike, values: ArrayLike, errors: ArrayLike) -> Emu
     """Return the interpolator of values at state points.
 
     Args:
-        points: (n, d) each axis scaled to 0 … 1; with d = 0 there is one state point.
-        values: (n,) of any unit.
+        points: (n, d) state points, each axis scaled to 0 … 1; with d = 0 there is just one.
+        values: (n,) values in any unit.
         errors: (n,) standard errors of the values.
 
     Raises:
-        InputError: fewer than d + 2 state points, or points of which none differs along an axis
+        InputError: Fewer than d + 2 state points, or points of which none differs along an axis
             independently of the others.
     """
-    x, y, s = (np.asarray(one, dtype=np.float64) for one in (points, values, errors))
+    x, y, s = (np.asarray(array, dtype=np.float64) for array in (points, values, errors))
     n, d = x.shape
     trend = np.hstack([np.ones((n, 1)), x])
     if d and (n < d + 2 or np.linalg.matrix_rank(trend) < d + 1):

@@ -19,8 +19,9 @@ from dipolar_md.engines.protocol import Engine, Floats, Report
 from dipolar_md.engines.stage import Environment, Stage
 from dipolar_md.errors import InputError
 from dipolar_md.model.body import Body
+from dipolar_md.model.builders import random_gas
 from dipolar_md.model.interactions import Interactions
-from dipolar_md.model.system import System, align_z, random_gas
+from dipolar_md.model.system import System, align_z
 from dipolar_md.units import MILLIMOLAR
 
 STARTS = ("monomers", "chains")
@@ -141,6 +142,9 @@ def find_equilibrium(
         seed: Seed of the starts and of the sampling.
         engine: Engine to sample with, default Monte Carlo.
         stop: Asked with what there is after every turn; True ends it.
+
+    Returns:
+        `Equilibrium`, with what is missing where the two starts don't agree.
 
     Raises:
         InputError: too dense for the start from chains, or a box too small for the cutoff.

@@ -66,7 +66,7 @@ def acceptance(dipole: ArrayLike, e: ArrayLike, f: ArrayLike, kT: float) -> Floa
         dipole: (R,) μ of the rungs, any unit.
         e: (R,) electrostatic energy per μ² of the configuration at each rung.
         f: (R,) its energy in a uniform field per μ.
-        kT: in the unit of the energies.
+        kT: Thermal energy in the unit of the energies.
 
     Returns:
         (R - 1,) probabilities, of rungs 0 and 1 first.
@@ -76,12 +76,12 @@ def acceptance(dipole: ArrayLike, e: ArrayLike, f: ArrayLike, kT: float) -> Floa
     return np.asarray(np.exp(-np.maximum(delta, 0.0)))
 
 
-def swapped(probability: ArrayLike, parity: int, uniform: ArrayLike) -> Integers:
+def decide_swaps(probability: ArrayLike, parity: int, uniform: ArrayLike) -> Integers:
     """Return which configuration each rung holds after the swaps of one kind of pairs.
 
     Args:
-        probability: (R - 1,) of each pair, from `acceptance`.
-        parity: 0 tries the pairs (0, 1), (2, 3) …, 1 the pairs (1, 2), (3, 4) …
+        probability: (R - 1,) acceptance of each pair, from `acceptance`.
+        parity: Kind of pairs: 0 for (0, 1), (2, 3) …, 1 for (1, 2), (3, 4) …
         uniform: (R - 1,) random numbers in [0, 1).
 
     Returns:
@@ -105,9 +105,12 @@ def expected_acceptance(n_clusters: int, low_D: float, high_D: float) -> float:
     chains, λ = 6 to 7, 0.6 of that were accepted.
 
     Args:
-        n_clusters: N.
-        low_D: the lower dipole.
-        high_D: the higher dipole.
+        n_clusters: Number of clusters N.
+        low_D: Lower dipole.
+        high_D: Higher dipole.
+
+    Returns:
+        Part of the swaps, 0 to 1.
     """
     return math.erfc(math.sqrt(3 * n_clusters) * 2 * math.log(high_D / low_D))
 
@@ -117,11 +120,12 @@ class Tally:
     """What the swaps of a ladder came to.
 
     Attributes:
-        attempts, accepted: (R - 1,) by pair of neighbouring rungs.
-        walkers: (R,) which of the configurations of the start each rung holds.
+        attempts: (R - 1,) swaps tried by pair of neighbouring rungs.
+        accepted: (R - 1,) swaps accepted.
+        walkers: (R,) numbers of the configurations of the start that the rungs hold.
         ends: (R,) by walker: 0 before it was at the lowest rung, 1 since then, 2 since it went on
             to the highest.
-        round_trips: returns of a walker to the lowest rung by way of the highest.
+        round_trips: Returns of a walker to the lowest rung by way of the highest.
     """
 
     attempts: Integers
@@ -137,7 +141,7 @@ class Tally:
         return cls(attempts, accepted, np.arange(rungs), np.eye(1, rungs, dtype=np.int64)[0])
 
     def add(self, order: Integers, parity: int) -> None:
-        """Count one round of swaps, as `swapped` returned it."""
+        """Count one round of swaps, as `decide_swaps` returned it."""
         pairs = np.arange(parity, len(order) - 1, 2)
         self.attempts[pairs] += 1
         self.accepted[pairs] += order[pairs] != pairs
@@ -155,7 +159,7 @@ class Tally:
         ]
 
 
-def exchanged(
+def swap_in_rounds(
     dipole: ArrayLike, e: ArrayLike, f: ArrayLike, kT: float, uniform: ArrayLike, tally: Tally
 ) -> Integers:
     """Return which configuration each rung holds after rounds of swaps; count them in `tally`.
@@ -164,12 +168,12 @@ def exchanged(
     at every rung are known; each of them leaves the joint distribution as it is.
 
     Args:
-        dipole: (R,) as in `acceptance`.
-        e: (R,) likewise, before the swaps.
-        f: (R,) likewise.
-        kT: likewise.
+        dipole: (R,) μ of the rungs, any unit.
+        e: (R,) electrostatic energies per μ² before the swaps.
+        f: (R,) energies in a uniform field per μ before the swaps.
+        kT: Thermal energy in the unit of the energies.
         uniform: (rounds, R - 1) random numbers in [0, 1).
-        tally: of the ladder.
+        tally: Tally of the ladder.
 
     Returns:
         (R,) a permutation: rung k gets the configuration that was at `order[k]`.
@@ -178,7 +182,7 @@ def exchanged(
     order = np.arange(len(first))
     for number, row in enumerate(np.asarray(uniform)):
         probability = acceptance(dipole, first[order], second[order], kT)
-        step = swapped(probability, number % 2, row)
+        step = decide_swaps(probability, number % 2, row)
         tally.add(step, number % 2)
         order = order[step]
     return order
@@ -189,9 +193,9 @@ class Ladder:
     """How a ladder ended.
 
     Attributes:
-        tally: of its swaps.
-        finished: whether its plan is done or `enough` was said; False where it was stopped.
-        enough: whether it ended before its plan because that was enough.
+        tally: Tally of its swaps.
+        finished: Whether its plan is done, or enough of it; False where it was stopped.
+        enough: Whether it ended before its plan because that was enough.
     """
 
     tally: Tally
@@ -355,7 +359,7 @@ def check_plan(plan: Plan) -> None:
     """Raise where a plan can't exchange, and say why.
 
     Raises:
-        InputError: a last stage that ramps, charges, or an Ewald sum.
+        InputError: A last stage that ramps, charges, or an Ewald sum.
     """
     recipe = plan.recipe
     if plan.stages[-1].ramps:
@@ -403,7 +407,7 @@ def swap(
     e = np.array([energy["electrostatic"] for energy in energies]) / mu**2
     f = np.array([energy["field"] for energy in energies]) / mu
     uniform = np.random.default_rng(seed).random((ROUNDS * len(mu), len(mu) - 1))
-    order = exchanged(mu, e, f, kT, uniform, tally)
+    order = swap_in_rounds(mu, e, f, kT, uniform, tally)
     return [
         replace(system, **{key: getattr(systems[source], key) for key in _MOVED})
         for system, source in zip(systems, order, strict=True)

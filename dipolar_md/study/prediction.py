@@ -209,6 +209,9 @@ def predict_lengths(
         seed: Seed of the random numbers.
         progress: Told what is being done; True ends after the variant under way.
 
+    Returns:
+        `LengthPrediction`, a variant for each contact and polarisability.
+
     Raises:
         InputError: an unknown cluster, a number out of range, or polarisabilities so large that
             two clusters would polarise each other without end.

@@ -103,6 +103,9 @@ def submit_study(
             `estimate_cost`.
         dry_run: Whether to write the script only.
 
+    Returns:
+        `SlurmBatch`: what was submitted, or would be.
+
     Raises:
         InputError: Unknown study, a wrong number or walltime, or what Slurm refuses.
         EngineMissingError: No `sbatch` here.

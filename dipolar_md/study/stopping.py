@@ -16,7 +16,14 @@ CHECKS = 20
 
 
 class Watch:
-    """Follows a run chunk by chunk: tells its progress, and ends it where it may end."""
+    """Follows a run chunk by chunk: tells its progress, and ends it where it may end.
+
+    Attributes:
+        path: Run directory.
+        stopping: Rule by which the run may end.
+        pipe: Way to the leader of the workers, who closes it to stop them.
+        reached: Whether the rule has ended the run.
+    """
 
     def __init__(self, path: Path, stopping: Stopping | None, pipe: Connection) -> None:
         self.path, self.stopping, self.pipe = path, stopping, pipe
@@ -57,8 +64,8 @@ class Watch:
         for index in range(self.frames, len(trajectory)):
             frame = trajectory[index]
             if frame.stage == last:
-                found = find_neighbours(frame.system)
-                self.lengths.append(mean_length(found, len(frame.system), DEFAULT_CRITERION))
+                neighbours = find_neighbours(frame.system)
+                self.lengths.append(mean_length(neighbours, len(frame.system), DEFAULT_CRITERION))
         self.frames = len(trajectory)
         if not self.lengths:
             return False

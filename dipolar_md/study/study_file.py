@@ -266,6 +266,9 @@ def load_study(name: str | Path | Study) -> Study:
     Args:
         name: Shipped name (`dipole-strength`), file, or a study, which is returned as it is.
 
+    Returns:
+        The validated study.
+
     Raises:
         InputError: An unknown name or key, a value out of range, or a recipe that doesn't allow it;
             file and key are named.

@@ -87,6 +87,9 @@ def study_status(
         out: Its directory, default `studies/NAME`.
         jobs: Ids of the only jobs to tell of.
 
+    Returns:
+        `StudyStatus`.
+
     Raises:
         InputError: Unknown study, or it has none of these jobs.
         RunDirectoryError: The directory holds something else.
@@ -147,6 +150,9 @@ def run_study(
         device: `cpu`, `gpu`, or `auto`: GPUs where HOOMD-blue can use enough of them.
         ranks: MPI ranks per job (LAMMPS, on cores).
         jobs: Ids of the only jobs to run; a ladder runs as a whole.
+
+    Returns:
+        The status when the work ended.
 
     Raises:
         InputError: Unknown study or jobs, no workers, or more than there are cores or GPUs for.

@@ -89,8 +89,11 @@ def test_the_polarisability_is_that_along_the_dipole():
     model = au8cu4()
     found = dm.compute_dipole(model, "charges")
     tensor = np.diag([0.1, 0.2, 0.125])  # the dipole lies along z
-    cluster = dm.draft_cluster(model, found._replace(polarisability_nm3=tensor), "mine").cluster
+    given = dm.compute_polarisability(replace(model, polarisability_nm3=tensor), "output")
+    cluster = dm.draft_cluster(model, found, "mine", polarisability=given).cluster
     assert cluster.polarisability_nm3.value == pytest.approx(0.125, abs=1e-4)
+    assert cluster.polarisability_nm3.status == "computed"
+    assert "a third of the trace is 0.141667 nm3" in cluster.polarisability_nm3.source
     outlook = dm.describe(cluster)
     share = 4 * 1.2020569 * cluster.polarisability_nm3.value / cluster.axial_contact_nm.value**3
     assert outlook.polarisation_gain == pytest.approx(1 / (1 - share), rel=1e-6)

@@ -72,6 +72,16 @@ def test_every_command_shows_how_it_is_used(command):
         assert command(name, "-h").out == answer.out
 
 
+def test_nothing_of_the_help_is_cut_in_a_narrow_terminal(command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    commands = typer.main.get_command(app).commands
+    studies = [["study", name] for name in commands["study"].commands]
+    for words in [[name] for name in commands] + studies:
+        answer = command(*words, "--help")
+        assert "Usage" in answer.out
+        assert "…" not in answer.out, words
+
+
 def test_examples_of_the_help_are_accepted(command):
     """Every option that an example shows exists; every name it uses is shipped."""
     for name, one in typer.main.get_command(app).commands.items():
@@ -155,8 +165,19 @@ def test_describe_shows_the_virial_the_onset_and_the_range_of_contacts(command):
 
 def test_describe_demands_an_unknown_dipole(command):
     assert_refused(command("describe", "ag44"), "ag44.toml", "'dipole_D' is missing", "--dipole-D")
-    assert_refused(command("describe", "ag44", "--dipole-D=20"), "carries -4 e", "counterions")
     assert_refused(command("describe", "r-au-cu", "--dipole-D=30"), "has a dipole of its own")
+
+
+def test_describe_tells_what_a_net_charge_does(command):
+    answer = command("describe", "ag44", "--dipole-D=20")
+    for words in (
+        "repulsion of two net charges of -4 e 969 kJ/mol",  # 16 · 138.935/2.294
+        "vacuum 1 0.80 – – –",
+        "without counterions or screening",
+        "no run is made",
+    ):
+        assert words in answer.words
+    assert_refused(command("verify", "ag44"), "'dipole_D' is missing")
 
 
 # --- dipole ---------------------------------------------------------------------------------------
@@ -200,8 +221,8 @@ def test_from_an_output_to_a_described_cluster(command):
 def test_dipole_takes_charges_and_another_file_name(command):
     water()
     Path("q.txt").write_text("O -0.8\nH 0.4\nH 0.4\n", encoding="utf-8")
-    answer = command("dipole", "water.xyz", "--charges=q.txt", "--out=w/../mine.toml")
-    assert answer.code == 2  # no folder w
+    answer = command("dipole", "water.xyz", "--charges=q.txt", "--out=q.txt/mine.toml")
+    assert answer.code == 2  # a file stands in the way
     answer = command("dipole", "water.xyz", "--charges=q.txt", "--out=mine.toml")
     assert answer.code == 0
     assert dm.load_cluster("mine.toml").dipole_D.value == pytest.approx(2.256, abs=0.001)

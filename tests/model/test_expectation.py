@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from oracles.association import mean_length
 
 import dipolar_md as dm
 from dipolar_md import theory
@@ -75,10 +76,12 @@ def test_expected_length_is_of_the_body_and_its_environment(concentration):
     outlook = dm.describe(dm.load_cluster("r-au-cu"), concentration, ["toluene", "vacuum"])
     assert [row.name for row in outlook.solvents] == ["vacuum", "toluene"]
     assert outlook.concentration_mM == concentration
+    (site,) = outlook.body.sites
     for row in outlook.solvents:
-        assert row.expected_mean_length == expected_mean_length(
-            outlook.body, row.relative_permittivity, 298.15, concentration
+        expected = mean_length(
+            site.sigma_nm, 43.42, row.relative_permittivity, 298.15, concentration
         )
+        assert row.expected_mean_length == pytest.approx(expected, rel=1e-5)
     assert outlook.body == dm.coarse_grain(outlook.cluster)
 
 
@@ -136,7 +139,8 @@ def test_the_range_of_contacts_is_carried_into_the_outlook():
         body = dm.coarse_grain(outlook.cluster, axial_contact_nm=row.axial_contact_nm)
         assert row.coupling == contact_coupling(body, 1.0, 298.15)
         assert row.energy_kJ_mol == pytest.approx(-2 * 2.478957 * row.coupling, rel=1e-5)
-        assert row.expected_mean_length == expected_mean_length(body, 1.0, 298.15, 10.0)
+        expected = mean_length(body.sites[0].sigma_nm, 21.85, 1.0, 298.15, 10.0)
+        assert row.expected_mean_length == pytest.approx(expected, rel=1e-5)
     assert rows["file"].coupling == media(outlook)["vacuum"].coupling
     assert rows["molar mass"].coupling == pytest.approx(3.89, abs=0.01)
     assert rows["molecular volume"].coupling == pytest.approx(3.39, abs=0.01)

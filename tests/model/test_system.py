@@ -103,7 +103,7 @@ def test_sphere_is_uniform_and_counts_by_value():
 @pytest.mark.parametrize(
     ("options", "kind", "told"),
     [
-        ({"shape": "cube"}, UnsupportedError, r"sphere or janus .*found 'cube' and 'point'"),
+        ({"shape": "cube"}, UnsupportedError, r"shape must be sphere or janus .*found 'cube'"),
         ({"dipole": "quadrupole"}, UnsupportedError, "point or charges .*quadrupole"),
         ({"dipole_D": 0}, InputError, r"dipole_D must be positive and finite \(found 0\)"),
         ({"dipole_D": float("nan")}, InputError, r"dipole_D .*\(found nan\)"),

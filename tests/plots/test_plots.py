@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Polygon, Rectangle, StepPatch
 
 from dipolar_md import plots, theory
-from dipolar_md.plots.run import _MONOMER
+from dipolar_md.plots.run import MONOMER
 
 BOX = np.array([20.0, 20.0, 20.0, 0.0, 0.0, 0.0])
 
@@ -147,7 +147,7 @@ def test_film_lays_long_chains_on_top_and_monomers_grey(figure, film):
     artists = sorted(ax.collections, key=lambda artist: artist.get_zorder())  # as they are drawn
     circles = [c for c in artists if isinstance(c, EllipseCollection)]
     assert [len(c.get_offsets()) for c in circles] == [1, 4, 3]
-    assert to_rgba(_MONOMER) == tuple(circles[0].get_facecolor()[0])
+    assert to_rgba(MONOMER) == tuple(circles[0].get_facecolor()[0])
     colours = [tuple(c.get_facecolor()[0]) for c in circles]
     assert len(set(colours)) == 3
     # Bonds lie on their own chain and under longer ones.

@@ -206,7 +206,9 @@ def test_plots_get_what_they_draw(known, drawn):
 def test_band_of_the_reference_is_drawn(run, drawn):
     found = dm.analyze(run)
     assert drawn["spacing"][1] == (1.8, 2.5)
-    assert drawn["length_distribution"][3] == found.expected_mean_length
+    reached = found.expected_mean_length
+    assert reached > found.statistics.n_clusters  # so it stands in no figure of so small a box
+    assert drawn["length_distribution"][3] is None
 
 
 def test_refusals(known, tmp_path):
@@ -230,4 +232,4 @@ def test_outlook_is_drawn(tmp_path):
     assert path.read_bytes().startswith(b"\x89PNG")
     assert files(tmp_path) == ["outlook.png"]
     with pytest.raises(dm.RunDirectoryError, match=r"outlook\.png: can't be written"):
-        dm.draw_outlook(outlook, tmp_path / "none" / "outlook.png")
+        dm.draw_outlook(outlook, path / "outlook.png")

@@ -4,10 +4,10 @@ import re
 
 import numpy as np
 import pytest
+from oracles.association import mean_length
 
 import dipolar_md as dm
 from dipolar_md.errors import InputError
-from dipolar_md.model.expectation import contact_coupling, expected_mean_length
 from dipolar_md.units import KB, KE
 
 MILLIMOLAR = 6.02214076e-4
@@ -33,10 +33,12 @@ def test_outlook_is_of_the_end_of_each_stage():
         assert found.box_nm == pytest.approx(volume ** (1 / 3), rel=1e-12)
         assert found.volume_fraction == pytest.approx(1000 * np.pi / 6 * 1.822**3 / volume)
         temperature, permittivity, concentration = stage.end[:3]
-        assert found.coupling == contact_coupling(body, permittivity, temperature)
-        assert found.expected_mean_length == expected_mean_length(
-            body, permittivity, temperature, concentration
+        coupling = 37.54 / 2 / (KB * temperature) / permittivity  # of the paper's contact energy
+        assert found.coupling == pytest.approx(coupling, rel=1e-3)
+        expected = mean_length(
+            body.sites[0].sigma_nm, 43.42, permittivity, temperature, concentration
         )
+        assert found.expected_mean_length == pytest.approx(expected, rel=1e-5)
     assert dm.preflight(recipe)[0].coupling < 1 < 3 < dm.preflight(recipe)[2].coupling
 
 

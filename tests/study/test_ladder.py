@@ -155,7 +155,7 @@ def pair_energy(dipole_D, volume_nm3, cutoff_nm):
 
     def log_sum(scale):
         inside = np.trapezoid(
-            4 * np.pi * r**2 * steric * theory.orientational_average(scale * x), r
+            4 * np.pi * r**2 * steric * np.exp(theory.log_orientational_average(scale * x)), r
         )
         return np.log(volume_nm3 - 4 / 3 * np.pi * cutoff_nm**3 + inside)
 

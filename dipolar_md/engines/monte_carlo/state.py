@@ -20,7 +20,6 @@ from dipolar_md.engines.monte_carlo.kernel import (
     surroundings,
 )
 from dipolar_md.engines.monte_carlo.random_numbers import compiled
-from dipolar_md.model.body import Body
 from dipolar_md.model.interactions import Interactions
 from dipolar_md.model.system import Floats, System, align_z, rotated
 from dipolar_md.units import thermal_energy
@@ -49,7 +48,7 @@ def model_of(
     sigma, epsilon, reach = (np.ascontiguousarray(values) for values in table)
     cut6 = np.divide(sigma, reach, out=np.zeros_like(sigma), where=reach > 0) ** 6
     moment = np.array([body.dipole_magnitude_e_nm for body in bodies])
-    own_alpha = [polarisability(body) for body in bodies]
+    own_alpha = [body.polarisability_nm3 for body in bodies]
     alpha = np.array(
         own_alpha if polarisability_nm3 is None else [polarisability_nm3] * len(bodies)
     )
@@ -105,11 +104,6 @@ def model_of(
         else:
             model[name][0] = value
     return model[0]
-
-
-def polarisability(body: Body) -> float:
-    """Return α of a body in nm³, 0 where it has none."""
-    return float(getattr(body, "polarisability_nm3", 0.0))
 
 
 def _places(

@@ -1,0 +1,324 @@
+"""Induced dipoles on springs: against direct sums, against each other, in motion, and refused."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import rowan
+from scipy.special import ive
+
+import dipolar_md as dm
+from dipolar_md import theory
+from dipolar_md.engines.capabilities import Feature, Support, capability
+from dipolar_md.engines.choice import choose_engine
+from dipolar_md.engines.direct import induced_dipoles
+from dipolar_md.engines.ewald import Mesh
+from dipolar_md.engines.springs import make_springs
+from dipolar_md.errors import UnsupportedError
+from dipolar_md.units import KE, thermal_energy
+
+ENGINES = ["lammps", pytest.param("hoomd", marks=pytest.mark.hoomd)]
+T = 298.15
+KT = thermal_energy(T)
+CLUSTER = dm.load_cluster("r-au-cu")
+SOFT = dm.coarse_grain(CLUSTER, dipole="charges", polarisation="centre")
+HARD = dm.coarse_grain(CLUSTER, dipole="charges", dipole_D=30.0)
+FINE = Mesh(0.38, 5.2, 0.2, 7)
+TERMS = dm.Interactions(T, 1.0, electrostatics="ewald")
+
+
+def crowd(bodies, seed=5):
+    """Bodies at random in a box of 12 nm, none nearer than 1.7 nm."""
+    rng = np.random.default_rng(seed)
+    places = np.zeros((0, 3))
+    while len(places) < len(bodies):
+        new = rng.uniform(-3.0, 3.0, 3)
+        if all(np.linalg.norm(new - x) > 1.7 for x in places):
+            places = np.concatenate([places, [new]])
+    kinds = tuple(dict.fromkeys(bodies))
+    return dm.System.from_arrays(
+        [12.0] * 3,
+        places,
+        rowan.normalize(rng.normal(size=(len(bodies), 4))),
+        kinds,
+        [kinds.index(body) for body in bodies],
+    )
+
+
+def on_springs(engine, system, charge_e, terms=TERMS):
+    return choose_engine(engine, "cpu")[0].evaluate(system, terms, FINE, charge_e)
+
+
+def worst(one, other):
+    return float(np.abs(one - other).max() / np.abs(other).max())
+
+
+# --- Statics --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("case", ["soft", "mixture", "chain"])
+def test_relaxed_springs_are_the_direct_sum_but_for_their_length_squared(engine, case):
+    system = {
+        "soft": lambda: crowd([SOFT] * 8),
+        "mixture": lambda: crowd([SOFT, HARD] * 4),
+        "chain": lambda: dm.chain({SOFT: 4, HARD: 1}, 1.822, box_nm=14.0),
+    }[case]()
+    exact = dm.evaluate(system, TERMS, engine="direct")
+    errors = []
+    for charge in (0.5, 1.0, 16.0):
+        found = on_springs(engine, system, charge)
+        errors.append(np.linalg.norm(found.forces - exact.forces))
+    assert errors[0] / errors[1] == pytest.approx(4, rel=0.1)
+    assert worst(found.forces, exact.forces) < 1e-4
+    if case != "chain":  # straight: no torques
+        assert worst(found.torques, exact.torques) < 1e-4
+    energies, expected = found.energies, exact.energies
+    assert energies["electrostatic"] == pytest.approx(expected["electrostatic"], rel=1e-5)
+    assert energies["induction"] == pytest.approx(expected["induction"], rel=1e-4)
+    assert energies["total"] == pytest.approx(expected["total"], rel=1e-4)
+
+
+@pytest.mark.hoomd
+@pytest.mark.parametrize("charge", [2.0, 8.0])
+def test_engines_agree_at_the_same_spring_positions(charge):
+    system = crowd([SOFT, HARD, SOFT, SOFT, HARD, SOFT])
+    soft = np.array([body is SOFT for body in (SOFT, HARD, SOFT, SOFT, HARD, SOFT)])
+    induced = np.random.default_rng(1).normal(size=(6, 3)) * 0.2 * soft[:, None]
+    system = replace(system, induced_dipoles=induced)
+    lammps, hoomd = (on_springs(name, system, charge) for name in ("lammps", "hoomd"))
+    assert worst(lammps.forces, hoomd.forces) < 1e-6
+    assert worst(lammps.torques, hoomd.torques) < 1e-6
+    assert lammps.energies["total"] == pytest.approx(hoomd.energies["total"], rel=1e-6, abs=1e-4)
+    direct = dm.evaluate(system, TERMS, engine="direct")
+    assert worst(hoomd.forces, direct.forces) < (2e-3 if charge == 2.0 else 1e-4)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_mesh_is_chosen_and_a_medium_screens(engine):
+    system = crowd([SOFT] * 6)
+    terms = replace(TERMS, relative_permittivity=2.0)
+    found = dm.evaluate(system, terms, engine=engine)
+    exact = dm.evaluate(system, terms, engine="direct")
+    largest = terms.contact_scales(system.bodies)
+    assert np.abs(found.forces - exact.forces).max() < 5e-3 * largest[0]
+    assert np.abs(found.torques - exact.torques).max() < 5e-3 * largest[1]
+    assert found.energies["induction"] == pytest.approx(exact.energies["induction"], rel=0.02)
+
+
+def test_springs_follow_from_the_time_step():
+    here = dm.Environment(T, 1.0, 10.0)
+    stage = dm.Stage("dry", 10, 0.2, here, here)
+    springs = make_springs((SOFT, HARD), stage)
+    assert springs.charges_e[1] == springs.stiffness[1] == 0.0
+    rate = np.sqrt(3 * springs.stiffness[0] / springs.masses_Da[0])
+    assert rate * stage.time_step_ps == pytest.approx(0.2)
+    alpha = 2 * KE * springs.charges_e[0] ** 2 / springs.stiffness[0]
+    assert alpha == pytest.approx(SOFT.polarisability_nm3)
+    half = make_springs((SOFT,), replace(stage, time_step_ps=0.1))
+    assert half.charges_e[0] == pytest.approx(2 * springs.charges_e[0])
+    assert make_springs((HARD,), stage) is None
+    system = crowd([SOFT, HARD, SOFT])
+    system = replace(system, induced_dipoles=np.array([[0.1, 0, 0.2], [0, 0, 0], [0, 0.3, 0]]))
+    positions = system.positions[[0, 0, 2, 2]] + springs.arms(system)
+    assert springs.induced(system, positions) == pytest.approx(system.induced_dipoles)
+    velocities = springs.thermal_velocities(system, stage, 0)
+    assert velocities.shape == (4, 3)
+
+
+# --- Motion ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_energy_is_conserved(engine):
+    """Drift at most 1e-4 kT per cluster per ps, as for bodies without springs."""
+    system = dm.chain({SOFT: 5}, 1.95, box_nm=12.0).thermalized(100.0, seed=1)
+    system = replace(system, induced_dipoles=induced_dipoles(system, TERMS))
+    here = dm.Environment(100.0, 1.0, system.concentration_mM)
+    stage = dm.Stage("free", 1500, 0.05, here, here, integrator="nve", chunk_steps=50, skin_nm=0.5)
+    totals = []
+
+    def observe(report):
+        state = report.read()
+        kinetic = 1.5 * len(state) * thermal_energy(sum(state.kinetic_temperatures_K()))
+        totals.append(report.energies["total"] + kinetic + report.spring_energy)
+        return False
+
+    chosen = choose_engine(engine, "cpu")[0]
+    terms = replace(TERMS, ewald_accuracy=1e-4, temperature_K=100.0)
+    last = chosen.run(system, terms, stage, observe)
+    times = 2.5 * np.arange(len(totals))
+    slope = np.polyfit(times, totals, 1)[0] / len(system) / KT
+    print(f"\n{engine}: drift {slope:.1e} kT per cluster per ps")
+    assert abs(slope) < 1e-4
+    assert np.ptp(totals) < 0.05 * KT * len(system)
+    assert np.abs(last.induced_dipoles - system.induced_dipoles).max() > 0.01
+    noted = chosen.settings.springs["free"]
+    assert noted["phase_per_step"] == pytest.approx([0.2])
+    assert noted["samples"] == len(totals)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_ramps_carry_the_induced_dipoles_along(engine):
+    """A chunk is a new model: springs start where they were, at the ramp's temperature."""
+    system = dm.random_gas({SOFT: 12, HARD: 8}, 8.0, seed=7)
+    wet, dry = dm.Environment(260.0, 4.0, 8.0), dm.Environment(340.0, 1.0, 12.0)
+    stage = dm.Stage("ramp", 200, 0.2, wet, dry, 0.413, 0.02, chunk_steps=50, skin_nm=0.8)
+    seen = []
+
+    def observe(report):
+        seen.append((report.energies, report.read()))
+        return False
+
+    chosen = choose_engine(engine, "cpu")[0]
+    wetted = replace(TERMS, temperature_K=260.0, relative_permittivity=4.0)
+    last = chosen.run(system, wetted, stage, observe)
+    assert last.concentration_mM == pytest.approx(12.0)
+    energies, state = seen[-1]
+    assert np.array_equal(state.induced_dipoles, last.induced_dipoles)
+    assert not state.induced_dipoles[last.types == last.bodies.index(HARD)].any()
+    direct = dm.evaluate(state, replace(TERMS, temperature_K=340.0), engine="direct").energies
+    assert energies["electrostatic"] == pytest.approx(direct["electrostatic"], rel=0.02, abs=0.5)
+    assert energies["induction"] == pytest.approx(direct["induction"], rel=0.05, abs=1.0)
+
+
+@pytest.mark.validate
+@pytest.mark.parametrize("engine", ENGINES)
+def test_all_three_motions_have_the_temperature(engine):
+    system = dm.random_gas({SOFT: 100}, 20.0, seed=2)
+    here = dm.Environment(T, 4.0, 20.0)
+    stage = dm.Stage("hot", 60_000, 0.1, here, here, 0.413, 0.2, chunk_steps=100, skin_nm=0.8)
+    seen = []
+
+    def observe(report):
+        seen.append(report.read().kinetic_temperatures_K())
+        return False
+
+    chosen = choose_engine(engine, "cpu")[0]
+    terms = replace(TERMS, ewald_accuracy=1e-2, relative_permittivity=4.0)
+    chosen.run(system, terms, stage, observe)
+    translation, rotation = np.mean(seen[20:], axis=0)
+    springs = chosen.settings.springs["hot"]["mean_temperature_K"]
+    print(f"\n{engine}: {translation:.2f}, {rotation:.2f}, {springs:.2f} K")
+    for found in (translation, rotation, springs):
+        assert found == pytest.approx(T, rel=0.01)
+
+
+def pair_law(alpha, dipole, r):
+    """Boltzmann factor of two polarisable point dipoles at r, and its mean of 3c₁c₂ − u₁·u₂.
+
+    Over both induced dipoles the integral is Gaussian; over φ it is a Bessel function.
+    """
+    nodes, weights = np.polynomial.legendre.leggauss(48)
+    c1, c2 = nodes[:, None], nodes
+    across = np.sqrt((1 - c1**2) * (1 - c2**2))
+    x, y = alpha / r**3, KE * dipole**2 / KT / r**3
+    exponent = 2 * y * (c1 * c2 + x * (c1**2 + c2**2)) / (1 - 4 * x**2)
+    exponent += y * x * (2 - c1**2 - c2**2) / 2 / (1 - x**2)
+    bessel = y * across / (1 - x**2)
+    weight = weights[:, None] * weights * np.exp(exponent + bessel) / 4
+    weight /= np.sqrt((1 - 4 * x**2) * (1 - x**2) ** 2)
+    plain = (weight * ive(0, bessel)).sum()
+    # ⟨cos φ⟩ = −I₁/I₀: dipoles side by side turn antiparallel.
+    order = (weight * (2 * c1 * c2 * ive(0, bessel) + across * ive(1, bessel))).sum()
+    return plain, order / plain
+
+
+@pytest.mark.validate
+@pytest.mark.parametrize("engine", ENGINES)
+def test_two_clusters_follow_the_gaussian_integral(engine):
+    """Distances and orientations of one pair at T, against quadrature over induced dipoles.
+
+    A weak dipole and a large polarisability in a box of 10 nm, whose images act with less than
+    0.02 kT; α = 1 nm³ makes the fluctuations alone attract with 0.15 kT at contact.
+    """
+    alpha, debye = 1.0, 14.0
+    body = dm.coarse_grain(
+        CLUSTER, dipole="charges", dipole_D=debye, polarisation="centre", polarisability_nm3=alpha
+    )
+    system = dm.pair({body: 2}, 2.5, box_nm=10.0).thermalized(T, seed=4)
+    here = dm.Environment(T, 1.0, system.concentration_mM)
+    stage = dm.Stage(
+        "pair", 1_600_000, 0.2, here, here, 0.413, 0.02, chunk_steps=500, skin_nm=0.5, seed=3
+    )
+    r, order = [], []
+
+    def observe(report):
+        state = report.read()
+        step = dm.System.from_arrays(
+            state.box, [state.positions[1] - state.positions[0]], [[1, 0, 0, 0]], body
+        ).positions[0]
+        distance = np.linalg.norm(step)
+        u = state.dipoles / np.linalg.norm(state.dipoles, axis=1, keepdims=True)
+        c = u @ step / distance
+        r.append(distance)
+        order.append(3 * c[0] * c[1] - u[0] @ u[1])
+        return False
+
+    choose_engine(engine, "cpu")[0].run(system, replace(TERMS, ewald_accuracy=1e-2), stage, observe)
+    edges = np.array([1.7, 2.0, 2.3, 2.7, 3.1, 3.6, 4.1, 4.6])
+    sigma, epsilon = body.sites[0].sigma_nm, body.sites[0].epsilon_kJ_mol
+    law = []
+    for low, high in pairwise(edges):
+        nodes, weights = np.polynomial.legendre.leggauss(12)
+        x = low + (nodes + 1) / 2 * (high - low)
+        pairs = np.array([pair_law(alpha, body.dipole_magnitude_e_nm, d) for d in x])
+        boltzmann = np.exp(-theory.wca_energy(x, sigma, epsilon) / KT) * pairs[:, 0] * x**2
+        mass = (weights * boltzmann).sum() * (high - low) / 2
+        law.append([mass, (weights * boltzmann * pairs[:, 1]).sum() * (high - low) / 2 / mass])
+    law = np.array(law)
+    law[:, 0] /= law[:, 0].sum()
+    r, order = np.array(r[100:]), np.array(order[100:])
+    blocks = []
+    for rr, oo in zip(np.array_split(r, 20), np.array_split(order, 20), strict=True):
+        kinds = np.digitize(rr, edges) - 1
+        inside = [kinds == k for k in range(len(law))]
+        counts = np.array([k.sum() for k in inside])
+        near = (kinds == 0) | (kinds == 1)
+        blocks.append([*(counts / counts.sum()), oo[near].sum() / max(near.sum(), 1)])
+    mean, error = np.mean(blocks, axis=0), np.std(blocks, axis=0, ddof=1) / np.sqrt(20)
+    expected_order = (law[:2, 0] * law[:2, 1]).sum() / law[:2, 0].sum()
+    deviations = (mean - [*law[:, 0], expected_order]) / error
+    print(f"\n{engine}: {np.round(mean, 4)} ± {np.round(error, 4)}\nlaw {np.round(law[:, 0], 4)}")
+    print(f"order law {expected_order:.4f}; deviations {np.round(deviations, 1)}")
+    assert np.abs(deviations).max() < 3.5
+    assert np.sqrt((deviations**2).mean()) < 1.8
+
+
+# --- What is refused ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_what_springs_cannot_do_is_refused(engine):
+    chosen = choose_engine(engine, "cpu")[0]
+    point = dm.coarse_grain(CLUSTER, polarisation="centre")
+    shared = dm.coarse_grain(CLUSTER, dipole="charges", polarisation="sites")
+    words = "polarisability .*; engine 'direct' evaluates it.*molecular dynamics needs .*'centre'"
+    for body, terms in (
+        (point, dm.Interactions(T, 1.0, cutoff_nm=5.0)),
+        (point, TERMS),
+        (shared, TERMS),
+    ):
+        with pytest.raises(UnsupportedError, match=words):
+            chosen.evaluate(dm.chain({body: 3}, 2.0, box_nm=14.0), terms)
+    field = replace(TERMS, field_V_nm=(0.0, 0.0, 0.01))
+    system = dm.chain({SOFT: 3}, 2.0, box_nm=14.0)
+    if engine == "hoomd":
+        with pytest.raises(UnsupportedError, match="field on induced dipoles; engine 'lammps'"):
+            chosen.evaluate(system, field)
+    else:
+        found = on_springs(engine, system, 4.0, field)
+        exact = dm.evaluate(system, field, engine="direct")
+        assert found.energies["total"] == pytest.approx(exact.energies["total"], rel=1e-4)
+        assert worst(found.forces, exact.forces) < 1e-4
+        assert worst(found.torques + 1e-3, exact.torques + 1e-3) < 1e-2
+    assert capability(Feature.POLARISED_SITES, engine).support is Support.NO
+
+
+def test_theory_is_what_the_pair_law_says():
+    """The closed quadrature of `theory.polarised_second_virial` and the one here are one."""
+    r = np.array([1.9, 2.5])
+    law = np.log([pair_law(0.3, 0.3, x)[0] for x in r])
+    scale = theory.dipole_energy_scale(0.3) / KT
+    assert law == pytest.approx(theory._log_polarised_average(r, scale, 0.3), rel=1e-9)
