@@ -1,23 +1,24 @@
 """Every Monte Carlo move on its own against quadrature, for two clusters and for three."""
 
 import math
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import numba
 import numpy as np
 import pytest
+from oracles.dipolar_spheres import KT, particle, wca
 from scipy.special import i0e
 
 import dipolar_md as dm
 from dipolar_md.engines.direct import DirectEngine
-from dipolar_md.engines.monte_carlo import moves
+from dipolar_md.engines.monte_carlo import MonteCarloEngine, moves
 from dipolar_md.engines.monte_carlo.kernel import energies_of
 from dipolar_md.engines.monte_carlo.moves import run_moves
 from dipolar_md.engines.monte_carlo.state import model_of, state_of, system_of
-from dipolar_md.units import KE, thermal_energy
+from dipolar_md.units import KE
 
-KT = thermal_energy(298.15)
 LOCAL, FROM_ENDS, FROM_ALL, PIECE, PIECE_FROM_ALL, RIGID, REATTACH = range(7)
 EACH = {  # a move, and what makes it reach every state
     "local": {LOCAL: 1.0},
@@ -28,13 +29,6 @@ EACH = {  # a move, and what makes it reach every state
     "inner pieces": {PIECE_FROM_ALL: 0.5, FROM_ALL: 0.5},
     "nearby": {REATTACH: 0.5, FROM_ALL: 0.5},
 }
-
-
-def particle(coupling, sigma=1.0, attractive=False):
-    """A WCA sphere, ε = kT, with the dipole of a coupling λ at contact σ."""
-    mu = math.sqrt(coupling * sigma**3 * KT / KE)
-    site = dm.Site((0.0, 0.0, 0.0), sigma, KT, attractive=attractive)
-    return dm.Body("sphere", (site,), 4000.0, (400.0,) * 3, (0.0, 0.0, mu), sigma, sigma / 2)
 
 
 class Sampler:
@@ -87,10 +81,6 @@ def pair_box(coupling=5.0, edge=5.0):
     return dm.random_gas({body: 2}, 2 / edge**3 / dm.units.MILLIMOLAR, seed=3), dm.Interactions(
         298.15, 1.0, cutoff_nm=edge / 2 * 0.999
     )
-
-
-def wca(r):
-    return np.where(r < 2 ** (1 / 6), 4 * (r**-12.0 - r**-6.0) + 1, 0.0)
 
 
 @cache
@@ -303,9 +293,26 @@ ALPHA = 0.06  # σ³
 
 
 def polarisable(coupling):
-    body = particle(coupling)
-    object.__setattr__(body, "polarisability_nm3", ALPHA)
-    return body
+    return replace(particle(coupling), polarisability_nm3=ALPHA)
+
+
+def test_energies_of_induced_dipoles_are_those_of_direct_sums():
+    body = replace(particle(2.0), polarisability_nm3=0.03)
+    system = dm.random_gas({body: 40}, 50.0, seed=2)
+    terms = dm.Interactions(298.15, 1.3, cutoff_nm=4.0, field_V_nm=(0.05, 0.0, -0.1))
+    sampler = Sampler(system, terms, dict.fromkeys(range(7), 1 / 7), widths=(0.3, 0.3, 0.5))
+    for _ in range(5):
+        sampler.run(2000)
+        per_cluster = np.zeros(len(system))
+        parts = energies_of(sampler.model, sampler.state, per_cluster)
+        known = DirectEngine().evaluate(system_of(sampler.state, system), terms)
+        names = ("steric", "electrostatic", "wall", "field", "induction")
+        assert parts == pytest.approx([known.energies[n] for n in names], rel=1e-9, abs=1e-9)
+        assert per_cluster == pytest.approx(known.cluster_energies, rel=1e-9, abs=1e-9)
+        assert sampler.state.work["energy"] == pytest.approx(parts.sum(), rel=1e-9)
+    engine = MonteCarloEngine().evaluate(system, terms)  # induced dipoles at their minimum
+    known = DirectEngine().evaluate(system, terms)
+    assert engine.energies == pytest.approx(known.energies, rel=1e-9)
 
 
 def test_an_isolated_polarisable_sphere_has_the_energy_of_three_degrees_of_freedom():

@@ -14,7 +14,7 @@ import numba
 import numpy as np
 
 from dipolar_md.engines.capabilities import check_stage, check_system
-from dipolar_md.engines.direct import DirectEngine
+from dipolar_md.engines.direct import DirectEngine, induced_dipoles
 from dipolar_md.engines.monte_carlo.kernel import (
     MOST_KINDS,
     State,
@@ -103,6 +103,9 @@ class MonteCarloEngine:
     def evaluate(self, system: System, interactions: Interactions) -> Evaluation:
         """Return energies of one configuration, and forces and torques by direct sums."""
         check_system(system, interactions, self.name)
+        polarisable = any(body.polarisability_nm3 for body in system.bodies)
+        if polarisable and system.induced_dipoles is None:
+            system = replace(system, induced_dipoles=induced_dipoles(system, interactions))
         direct = DirectEngine().evaluate(system, interactions)
         per_cluster = np.zeros(len(system))
         model = model_of(system, interactions)
@@ -161,8 +164,8 @@ def _chunk(
 ) -> tuple[State, dict[str, float]]:
     """Return the state after a chunk, and its energies from scratch."""
     model = model_of(system, interactions)
-    state = state_of(system, model, seed)
-    if any(body.polarisability_nm3 for body in system.bodies):
+    state = state_of(replace(system, induced_dipoles=None), model, seed)
+    if model["polarisability"].any():
         for _ in range(_REDRAWS):
             redraw_dipoles(model, state)
     nothing = np.zeros(len(system))
@@ -180,9 +183,8 @@ def _chunk(
 
 
 def named(parts: Floats) -> dict[str, float]:
-    """Return energies under their names; what induced dipoles cost is electrostatic."""
-    steric, pairs, wall, uniform, own = (float(part) for part in parts)
-    return named_energies(steric, pairs + own, wall, uniform)
+    """Return energies under their names."""
+    return named_energies(*(float(part) for part in parts))
 
 
 def rounded(system: System) -> System:
@@ -191,9 +193,8 @@ def rounded(system: System) -> System:
     def single(values: Floats) -> Floats:
         return np.asarray(values, np.float32).astype(np.float64)
 
-    box = single(system.box)
-    plain = System.from_arrays(
-        box=box,
+    return System.from_arrays(
+        box=single(system.box),
         positions=single(system.positions),
         orientations=single(system.orientations),
         bodies=system.bodies,
@@ -201,8 +202,8 @@ def rounded(system: System) -> System:
         velocities=system.velocities,
         angular_velocities=system.angular_velocities,
         thickness_nm=system.thickness_nm,
+        induced_dipoles=system.induced_dipoles,
     )
-    return replace(plain, thickness_nm=system.thickness_nm)
 
 
 def tuned_widths(system: System, interactions: Interactions) -> Floats:

@@ -5,7 +5,7 @@ the weight of a cluster there, with its direction u and its induced dipole p int
 
 W = exp(-βU) · sinh κ/κ · exp(βαE²/2k), κ = βμ|E|,
 
-U the steric and wall energy and k = 1/4πε₀ε_r. Given the place, u follows a von Mises-Fisher law
+U the steric and wall energy and k = 1/4πε₀. Given the place, u follows a von Mises-Fisher law
 about E and p a Gaussian, p = αE/k + √(αkT/k) ξ: both are drawn exactly.
 
 A model is one record, as is the work space, and clusters are an array of them: a compiled function
@@ -52,6 +52,7 @@ MODEL = np.dtype(
         ("film", "?"),  # whether walls stand at z = ±room/2
         ("beta", "f8"),  # 1/kT, mol/kJ
         ("coulomb", "f8"),  # 1/4πε₀ε_r, kJ mol⁻¹ nm e⁻²
+        ("stiffness", "f8"),  # 1/4πε₀: an induced dipole costs this times p²/2α
         ("cutoff", "f8"),  # of the dipole sum, nm
         ("field", "f8", 3),  # uniform, kJ mol⁻¹ nm⁻¹ e⁻¹
         ("moment", "f8", _K),  # μ, e nm
@@ -240,7 +241,7 @@ def log_weight(m, kind, ex, ey, ez, steric):  # type: ignore[no-untyped-def]
     """Return ln W of a kind in a field: direction and induced dipole are integrated out."""
     e2 = ex * ex + ey * ey + ez * ez
     kappa = m.beta * m.moment[kind] * math.sqrt(e2)
-    induced = m.beta * m.polarisability[kind] * e2 / (2 * m.coulomb)
+    induced = m.beta * m.polarisability[kind] * e2 / (2 * m.stiffness)
     return -m.beta * steric + log_sinhc(kappa) + induced
 
 
@@ -248,7 +249,7 @@ def log_weight(m, kind, ex, ey, ez, steric):  # type: ignore[no-untyped-def]
 def own_energy(m, kind, px, py, pz):  # type: ignore[no-untyped-def]
     """Return what an induced dipole costs, k p²/2α."""
     alpha = m.polarisability[kind]
-    return m.coulomb * (px * px + py * py + pz * pz) / (2 * alpha) if alpha > 0 else 0.0
+    return m.stiffness * (px * px + py * py + pz * pz) / (2 * alpha) if alpha > 0 else 0.0
 
 
 @compiled
@@ -263,10 +264,10 @@ def draw_dipole(m, s, row, kind, ex, ey, ez):  # type: ignore[no-untyped-def]
     ux, uy, uz = direction(s.work.rng, fx, fy, fz, m.beta * moment * strength)
     px = py = pz = 0.0
     if alpha > 0:
-        noise = math.sqrt(alpha / (m.beta * m.coulomb))
+        noise = math.sqrt(alpha / (m.beta * m.stiffness))
         g1, g2 = gauss(s.work.rng)
         g3, _ = gauss(s.work.rng)
-        scale = alpha / m.coulomb
+        scale = alpha / m.stiffness
         px, py, pz = scale * ex + noise * g1, scale * ey + noise * g2, scale * ez + noise * g3
     dx, dy, dz = moment * ux + px, moment * uy + py, moment * uz + pz
     t = s.work.trial[row]
@@ -336,23 +337,47 @@ def put(m, s, i, row):  # type: ignore[no-untyped-def]
 def energies_of(m, s, per_cluster):  # type: ignore[no-untyped-def]
     """Return steric, dipole, wall, field and induction energy (kJ/mol), summed from scratch.
 
-    What is a cluster's own, pairs half and half, is added to `per_cluster` (N,).
+    Dipole and field energy are those of the permanent dipoles; induction is all the rest. What is a
+    cluster's own, pairs half and half, is added to `per_cluster` (N,).
     """
     parts = np.zeros(5)
     for n in range(s.work.counts[N_CLUSTERS]):
         i = s.cluster[n].alive
-        kind = s.cluster[i].kind
-        s.cluster[i].member = 1
-        ex, ey, ez, steric = surroundings(m, s, kind, s.cluster[i].x, 0)
-        s.cluster[i].member = 0
-        dx, dy, dz = s.cluster[i].d[0], s.cluster[i].d[1], s.cluster[i].d[2]
-        wall = wall_energy(m, kind, s.cluster[i].x[2])
-        outer = -dx * m.field[0] - dy * m.field[1] - dz * m.field[2]
-        pairs = -dx * ex - dy * ey - dz * ez - outer
-        own = own_energy(m, kind, s.cluster[i].p[0], s.cluster[i].p[1], s.cluster[i].p[2])
+        c = s.cluster[i]
+        c.member = 1
+        ex, ey, ez, steric = surroundings(m, s, c.kind, c.x, 0)
+        c.member = 0
+        wall = wall_energy(m, c.kind, c.x[2])
+        outer = -c.d[0] * m.field[0] - c.d[1] * m.field[1] - c.d[2] * m.field[2]
+        pairs = -c.d[0] * ex - c.d[1] * ey - c.d[2] * ez - outer
+        own = own_energy(m, c.kind, c.p[0], c.p[1], c.p[2])
         parts += np.array([(steric - wall) / 2, pairs / 2, wall, outer, own])
         per_cluster[i] += (steric - wall + pairs) / 2 + wall + outer + own
+    if m.polarisability.max() == 0:
+        return parts
+    set_dipoles(m, s, False)
+    permanent = np.zeros(2)
+    for n in range(s.work.counts[N_CLUSTERS]):
+        i = s.cluster[n].alive
+        c = s.cluster[i]
+        c.member = 1
+        ex, ey, ez, _ = surroundings(m, s, c.kind, c.x, 0)
+        c.member = 0
+        outer = -c.d[0] * m.field[0] - c.d[1] * m.field[1] - c.d[2] * m.field[2]
+        permanent += np.array([(-c.d[0] * ex - c.d[1] * ey - c.d[2] * ez - outer) / 2, outer])
+    set_dipoles(m, s, True)
+    parts[4] += parts[1] - permanent[0] + parts[3] - permanent[1]
+    parts[1], parts[3] = permanent[0], permanent[1]
     return parts
+
+
+@compiled
+def set_dipoles(m, s, induced):  # type: ignore[no-untyped-def]
+    """Set total dipoles to the permanent ones, with the induced ones added or not."""
+    for n in range(s.work.counts[N_CLUSTERS]):
+        c = s.cluster[s.cluster[n].alive]
+        for axis in range(3):
+            c.d[axis] = m.moment[c.kind] * c.u[axis] + (c.p[axis] if induced else 0.0)
 
 
 @compiled
@@ -367,8 +392,8 @@ def redraw_dipoles(m, s):  # type: ignore[no-untyped-def]
         ex, ey, ez, steric = surroundings(m, s, kind, s.cluster[i].x, 0)
         s.cluster[i].member = 0
         before = energy_in(m, s, i, ex, ey, ez, steric)
-        noise = math.sqrt(m.polarisability[kind] / (m.beta * m.coulomb))
-        scale = m.polarisability[kind] / m.coulomb
+        noise = math.sqrt(m.polarisability[kind] / (m.beta * m.stiffness))
+        scale = m.polarisability[kind] / m.stiffness
         g1, g2 = gauss(s.work.rng)
         g3, _ = gauss(s.work.rng)
         s.cluster[i].p[0], s.cluster[i].p[1], s.cluster[i].p[2] = (

@@ -22,7 +22,7 @@ from dipolar_md.engines.monte_carlo.kernel import (
 from dipolar_md.engines.monte_carlo.random_numbers import compiled
 from dipolar_md.model.interactions import Interactions
 from dipolar_md.model.system import Floats, System, align_z, rotated
-from dipolar_md.units import thermal_energy
+from dipolar_md.units import KE, thermal_energy
 
 _NEAREST = 0.6  # contacts: nearer, nothing is ever proposed
 
@@ -78,6 +78,7 @@ def model_of(
         "cells": cells,
         "beta": 1 / kT,
         "coulomb": interactions.coulomb_constant,
+        "stiffness": KE,
         "cutoff": interactions.cutoff_nm,
         "field": interactions.field_kJ_mol_e_nm.copy(),
         "moment": moment,
@@ -162,7 +163,7 @@ def _alias_table(weights: Floats) -> tuple[Floats, Integers]:
 def state_of(
     system: System, model: Any, seed: tuple[int, ...], capacity: int | None = None
 ) -> State:
-    """Return the state of a system, its induced dipoles at zero.
+    """Return the state of a system; induced dipoles that it doesn't know are zero.
 
     Args:
         system: the clusters.
@@ -176,7 +177,9 @@ def state_of(
     cluster["x"][:n] = system.positions
     cluster["u"][:n] = rotated(system.orientations, system.per_cluster(axes))
     cluster["kind"][:n] = system.types
-    cluster["d"][:n] = model["moment"][system.types, None] * cluster["u"][:n]
+    if system.induced_dipoles is not None:
+        cluster["p"][:n] = system.induced_dipoles
+    cluster["d"][:n] = model["moment"][system.types, None] * cluster["u"][:n] + cluster["p"][:n]
     cluster["alive"] = np.arange(len(cluster))
     cluster["end"][:n] = np.arange(n)
     cluster["place"] = -1
@@ -206,10 +209,9 @@ def _enter_all(m, s):  # type: ignore[no-untyped-def]
 
 
 def system_of(state: State, system: System) -> System:
-    """Return the system with the places and directions of a state.
+    """Return the system with the places, directions and induced dipoles of a state.
 
-    A cluster is turned from its present orientation along the shortest way, so that what lies about
-    its dipole axis stays as defined.
+    What a cluster does about its own dipole axis has no meaning here: it is turned the short way.
     """
     axes = [np.divide(body.dipole_e_nm, body.dipole_magnitude_e_nm) for body in system.bodies]
     n = len(system)
@@ -221,6 +223,10 @@ def system_of(state: State, system: System) -> System:
         orientations = multiply(align_z(state.cluster["u"][:n]), from_axis)
     else:
         orientations = align_z(state.cluster["u"][:n])
+    polarisable = any(body.polarisability_nm3 for body in system.bodies)
     return replace(
-        system, positions=state.cluster["x"][:n].copy(), orientations=np.asarray(orientations)
+        system,
+        positions=state.cluster["x"][:n].copy(),
+        orientations=np.asarray(orientations),
+        induced_dipoles=state.cluster["p"][:n].copy() if polarisable else None,
     )
