@@ -1,6 +1,7 @@
-"""What each model costs: shape × dipole × electrostatics × engine, steps per second by size.
+"""What each model costs: shape × dipole × electrostatics × polarisation × engine, steps/s by size.
 
-All start from a gas of R-Au-Cu at 10 mM in vacuum and take Langevin steps of 0.5 ps, with one
+All start from a gas of R-Au-Cu at 10 mM in vacuum and take Langevin steps of 0.5 ps (0.2 ps with
+induced dipoles, whose springs would reach too far), with one
 thread on the CPU, for a stated time. Each run is a process of its own; a round runs every model
 once, rounds alternate their order, and the median is reported with its range. Start-up, and the
 choice of mesh and real-space cutoff of an Ewald sum, are left out of the rate and reported apart.
@@ -27,20 +28,23 @@ from pathlib import Path
 import dipolar_md as dm
 from dipolar_md.engines.capabilities import refusal
 from dipolar_md.engines.choice import inspect_engine
+from dipolar_md.engines.protocol import Report
 
+KEYS = ("shape", "dipole", "electrostatics", "polarisation")
+SPRING_TIME_STEP_PS = 0.2
 CONCENTRATION_MM, TIME_STEP_PS, CUTOFF_NM, SKIN_NM = 10.0, 0.5, 10.0, 1.5
 ENVIRONMENT = dm.Environment(298.15, 1.0, CONCENTRATION_MM)
 
 
-def model(shape: str, dipole: str, electrostatics: str, n: int) -> tuple:
+def model(shape: str, dipole: str, electrostatics: str, polarisation: str, n: int) -> tuple:
     """Return the gas, the interactions and the stage of one model."""
-    body = dm.coarse_grain(dm.load_cluster("r-au-cu"), shape=shape, dipole=dipole)
+    body = dm.coarse_grain("r-au-cu", shape, dipole, polarisation=polarisation)
     gas = dm.random_gas({body: n}, CONCENTRATION_MM, seed=1)
     terms = dm.Interactions(298.15, 1.0, electrostatics, cutoff_nm=CUTOFF_NM)
     stage = dm.Stage(
         "dry",
         10**9,
-        TIME_STEP_PS,
+        TIME_STEP_PS if polarisation == "none" else SPRING_TIME_STEP_PS,
         ENVIRONMENT,
         ENVIRONMENT,
         viscosity_mPa_s=0.413,
@@ -54,12 +58,11 @@ def model(shape: str, dipole: str, electrostatics: str, n: int) -> tuple:
 
 def measure(case: dict, seconds: float) -> dict:
     """Return steps per second of one model, timed from the first chunk on."""
-    keys = ("shape", "dipole", "electrostatics")
-    gas, terms, stage = model(*(case[key] for key in keys), case["clusters"])
+    gas, terms, stage = model(*(case[key] for key in KEYS), case["clusters"])
     engine, _ = dm.choose_engine(case["engine"], "cpu")
     clock: list[float] = []
 
-    def observe(report: dm.engines.Report) -> bool:
+    def observe(report: Report) -> bool:
         clock.append(time.perf_counter())
         return len(clock) > 2 and clock[-1] - clock[0] > seconds
 
@@ -103,11 +106,13 @@ def table(results: list[dict], sizes: list[int]) -> str:
     """Return the results as a Markdown table."""
     heads = [f"steps/s, N = {n:,}" for n in sizes]
     lines = [
-        "| shape | dipole | electrostatics | engine | " + " | ".join(heads) + " | cost ∝ N^x |",
-        "|---" * (5 + len(sizes)) + "|",
+        "| shape | dipole | electrostatics | polarisation | engine | "
+        + " | ".join(heads)
+        + " | cost ∝ N^x |",
+        "|---" * (6 + len(sizes)) + "|",
     ]
     for row in results:
-        cells = [row[key] for key in ("shape", "dipole", "electrostatics", "engine")]
+        cells = [row[key] for key in (*KEYS, "engine")]
         for n in sizes:
             size = row["sizes"][str(n)]
             rates = size["steps_per_second"]
@@ -125,7 +130,7 @@ def run_case(case: dict, n: int, options: argparse.Namespace) -> None:
     size = case["sizes"][str(n)]
     if size["trouble"]:
         return
-    model = {key: case[key] for key in ("shape", "dipole", "electrostatics", "engine")}
+    model = {key: case[key] for key in (*KEYS, "engine")}
     result = in_a_process(model | {"clusters": n}, options.seconds, options.limit)
     if "trouble" in result:
         size["trouble"] = result["trouble"]
@@ -139,12 +144,13 @@ def compare(options: argparse.Namespace) -> dict:
     """Run every model in turn and return what was measured."""
     usable = [name for name in options.engines if inspect_engine(name, "cpu").usable]
     kinds = itertools.product(
-        ("sphere", "janus"), ("point", "charges"), ("cutoff", "ewald"), usable
+        *(("sphere", "janus"), ("point", "charges"), ("cutoff", "ewald"), ("none", "centre")),
+        usable,
     )
     cases = [
-        dict(zip(("shape", "dipole", "electrostatics", "engine"), kind, strict=True))
+        dict(zip((*KEYS, "engine"), kind, strict=True))
         for kind in kinds
-        if refusal(kind[3], *model(*kind[:3], min(options.clusters))) is None
+        if refusal(kind[4], *model(*kind[:4], min(options.clusters))) is None
     ]
     for case in cases:
         case["sizes"] = {

@@ -126,7 +126,12 @@ from .reports.study import (
 )
 from .simulation.assembly import Progress as Progress, assemble as assemble
 from .simulation.configurations import configurations as configurations
+from .study.equilibrium import Equilibrium as Equilibrium, find_equilibrium as find_equilibrium
 from .simulation.plan import Plan as Plan, make_plan as make_plan
+from .study.prediction import (
+    LengthPrediction as LengthPrediction,
+    predict_lengths as predict_lengths,
+)
 from .simulation.preflight import StageOutlook as StageOutlook, preflight as preflight
 from .simulation.recipe import Recipe as Recipe, load_recipe as load_recipe
 from .simulation.session import Run as Run

@@ -457,7 +457,7 @@ def polarised_dipole_pair_energy(
     )
     r = np.asarray(_positive(separation_nm=np.linalg.norm(separation, axis=-1))[0])
     _below_catastrophe("4 α_a α_b/r⁶", 4 * alpha_a * alpha_b / r**6)
-    n = separation / r[..., None]
+    n = separation / np.asarray(r)[..., None]
     along_a, along_b = np.sum(a * n, axis=-1), np.sum(b * n, axis=-1)
     energy = np.zeros(np.shape(r))
     for T, ab, aa, bb in (

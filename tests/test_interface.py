@@ -30,7 +30,7 @@ def test_the_interfaces_line_by_line(frame):
     line = dm.chain({body: 10}, spacing_nm=1.85)
     assert dm.find_chains(line).sizes.tolist() == [10]
     state = dm.evaluate(system, terms, engine="lammps")
-    assert set(state.energies) == {"steric", "electrostatic", "wall", "field", "total"}
+    assert set(state.energies) >= {"steric", "electrostatic", "wall", "field", "total"}
     assert state.forces.shape == state.torques.shape == (400, 3)
     assert state.cluster_energies.shape == (400,)
     graph = dm.find_chains(frame)

@@ -1,8 +1,9 @@
 """What the commands about one cluster print: what theory expects, dipoles, a computed cluster."""
 
+import math
 from typing import TYPE_CHECKING, Any
 
-from dipolar_md.commands.terminal import err, escaped, expected_length, known, out, table_of
+from dipolar_md.commands.terminal import err, escaped, expected_length, out, table_of
 from dipolar_md.errors import DipolarMDError
 
 if TYPE_CHECKING:
@@ -10,6 +11,63 @@ if TYPE_CHECKING:
     from dipolar_md.chemistry.draft import Draft
     from dipolar_md.chemistry.molecule import Molecule
     from dipolar_md.model.expectation import Outlook
+
+
+def print_outlook(outlook: "Outlook") -> None:
+    """Print a cluster's numbers and what theory expects of it."""
+    c, body = outlook.cluster, outlook.body
+    table = table_of(c.title, "quantity", "value", "status", "")
+    site = body.sites[0]
+    for name, value, status in (
+        ("mass", f"{c.mass_Da:.1f} Da", "from the formula"),
+        ("dipole", f"{c.dipole_D.value:g} D = {c.dipole_e_nm:.4f} e nm", c.dipole_D.status),
+        (
+            "two-charge equivalent",
+            f"±{c.hemisphere_charge_e.value:g} e at {outlook.charge_separation_nm:.3f} nm",
+            f"charges {c.hemisphere_charge_e.status}",
+        ),
+        ("axial contact", f"{body.axial_contact_nm:g} nm", c.axial_contact_nm.status),
+        *(
+            [("  alternative", f"{other.value:g} nm", other.status)]
+            if (other := c.alternative_axial_contact_nm)
+            else []
+        ),
+        ("lateral contact", f"{c.lateral_contact_nm.value:g} nm", c.lateral_contact_nm.status),
+        ("steric diameter σ (WCA)", f"{site.sigma_nm:.4f} nm", "solved for the contact"),
+        (
+            "attraction at contact",
+            f"{-outlook.contact_energy_kJ_mol:.1f} kJ/mol = {-outlook.contact_energy_kT:.1f} kT",
+            "head to tail, vacuum",
+        ),
+        (
+            "  with two charges each",
+            "–"
+            if outlook.two_charge_energy_kJ_mol is None
+            else f"{-outlook.two_charge_energy_kJ_mol:.1f} kJ/mol",
+            "vacuum",
+        ),
+    ):
+        table.add_row(name, value, status)
+    if c.net_charge_e:
+        table.add_row(
+            f"repulsion of two net charges of {c.net_charge_e:+d} e",
+            f"{outlook.charge_repulsion_kJ_mol:.0f} kJ/mol",
+            "at contact, vacuum",
+        )
+    if gain := outlook.polarisation_gain:
+        table.add_row("mutual polarisation", f"+{gain - 1:.1%}", "long chain, vacuum")
+    if outlook.torsional_barrier_kT is not None:
+        free = ": handedness has no effect" if outlook.torsional_barrier_kT < 0.5 else ""
+        table.add_row(
+            "torsional barrier (janus)", f"{outlook.torsional_barrier_kT:.2f} kT{free}", "298.15 K"
+        )
+    out.print(table)
+    print_expectation(outlook)
+
+
+def known(value: float, unit: str = "") -> str:
+    """Return a number with its unit, or a dash for NaN."""
+    return "–" if math.isnan(value) else f"{value:.3g} {unit}".rstrip()
 
 
 def print_expectation(outlook: "Outlook") -> None:
@@ -60,8 +118,6 @@ def print_expectation(outlook: "Outlook") -> None:
 
 def _print_polarised(outlook: "Outlook") -> None:
     """Print what induced dipoles would mean, by contact and placement."""
-    from math import isfinite
-
     alpha = outlook.cluster.polarisability_nm3
     table = table_of(
         f"In vacuum with induced dipoles, α = {alpha.value if alpha else 0:g} nm³",
@@ -70,7 +126,7 @@ def _print_polarised(outlook: "Outlook") -> None:
     )
     for row in outlook.polarised:
         first = f"{row.axial_contact_nm:.3f} nm ({row.origin})", row.placement
-        if not isfinite(row.chain_gain):
+        if not math.isfinite(row.chain_gain):
             table.add_row(*first, "catastrophe")
             continue
         table.add_row(

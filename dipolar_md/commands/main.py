@@ -12,8 +12,9 @@ from dipolar_md.commands.cluster_tables import (
     asked_polarisability,
     print_dipoles,
     print_draft,
-    print_expectation,
+    print_outlook,
 )
+from dipolar_md.commands.predict import predict
 from dipolar_md.commands.study import DeviceChoice, study
 from dipolar_md.commands.terminal import (
     analyzed,
@@ -43,6 +44,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(study, name="study")
+app.command(epilog="Example: `dipolar-md predict r-au-cu --concentration-mM 10`")(predict)
 
 
 class EngineChoice(StrEnum):
@@ -51,6 +53,7 @@ class EngineChoice(StrEnum):
     auto = "auto"
     hoomd = "hoomd"
     lammps = "lammps"
+    monte_carlo = "monte_carlo"
 
 
 class DipoleMethod(StrEnum):
@@ -119,54 +122,8 @@ def describe(
     import dipolar_md as dm
 
     outlook = dm.describe(dm.load_cluster(cluster, dipole_D), concentration_mM, solvent)
-    c, body = outlook.cluster, outlook.body
-    table = table_of(c.title, "quantity", "value", "status", "")
-    site = body.sites[0]
-    for name, value, status in (
-        ("mass", f"{c.mass_Da:.1f} Da", "from the formula"),
-        ("dipole", f"{c.dipole_D.value:g} D = {c.dipole_e_nm:.4f} e nm", c.dipole_D.status),
-        (
-            "two-charge equivalent",
-            f"±{c.hemisphere_charge_e.value:g} e at {outlook.charge_separation_nm:.3f} nm",
-            f"charges {c.hemisphere_charge_e.status}",
-        ),
-        ("axial contact", f"{body.axial_contact_nm:g} nm", c.axial_contact_nm.status),
-        *(
-            [("  alternative", f"{other.value:g} nm", other.status)]
-            if (other := c.alternative_axial_contact_nm)
-            else []
-        ),
-        ("lateral contact", f"{c.lateral_contact_nm.value:g} nm", c.lateral_contact_nm.status),
-        ("steric diameter σ (WCA)", f"{site.sigma_nm:.4f} nm", "solved for the contact"),
-        (
-            "attraction at contact",
-            f"{-outlook.contact_energy_kJ_mol:.1f} kJ/mol = {-outlook.contact_energy_kT:.1f} kT",
-            "head to tail, vacuum",
-        ),
-        (
-            "  with two charges each",
-            "–"
-            if outlook.two_charge_energy_kJ_mol is None
-            else f"{-outlook.two_charge_energy_kJ_mol:.1f} kJ/mol",
-            "vacuum",
-        ),
-    ):
-        table.add_row(name, value, status)
-    if c.net_charge_e:
-        table.add_row(
-            f"repulsion of two net charges of {c.net_charge_e:+d} e",
-            f"{outlook.charge_repulsion_kJ_mol:.0f} kJ/mol",
-            "at contact, vacuum",
-        )
-    if gain := outlook.polarisation_gain:
-        table.add_row("mutual polarisation", f"+{gain - 1:.1%}", "long chain, vacuum")
-    if outlook.torsional_barrier_kT is not None:
-        free = ": handedness has no effect" if outlook.torsional_barrier_kT < 0.5 else ""
-        table.add_row(
-            "torsional barrier (janus)", f"{outlook.torsional_barrier_kT:.2f} kT{free}", "298.15 K"
-        )
-    out.print(table)
-    print_expectation(outlook)
+    print_outlook(outlook)
+    c = outlook.cluster
     if plot and c.net_charge_e:
         out.print("nothing drawn: no lengths can be expected of a charged cluster")
     elif plot:
@@ -458,7 +415,12 @@ def doctor() -> None:
     from dipolar_md.engines.versions import version_of
 
     table = table_of("Engines", "engine", "device", "version", "usable", "note")
-    for name, device in (("hoomd", "gpu"), ("hoomd", "cpu"), ("lammps", "cpu")):
+    for name, device in (
+        ("hoomd", "gpu"),
+        ("hoomd", "cpu"),
+        ("lammps", "cpu"),
+        ("monte_carlo", "cpu"),
+    ):
         found = inspect_engine(name, device)  # type: ignore[arg-type]
         usable = "[green]yes[/]" if found.usable else "[red]no[/]"
         table.add_row(name, device, found.version or "–", usable, escaped(found.note))

@@ -51,11 +51,6 @@ def table_of(title: str, *columns: str) -> Any:
     return table
 
 
-def known(value: float, unit: str = "") -> str:
-    """Return a number with its unit, or a dash for NaN."""
-    return "–" if math.isnan(value) else f"{value:.3g} {unit}".rstrip()
-
-
 def expected_length(mean: float | None, n_clusters: int | None = None) -> str:
     """Return an expected mean length, no longer than what a box of clusters or anyone can hold."""
     if mean is None or math.isnan(mean):

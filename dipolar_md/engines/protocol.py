@@ -13,7 +13,7 @@ from dipolar_md.model.interactions import Interactions
 from dipolar_md.model.system import System
 
 Floats = NDArray[np.float64]
-EngineName = Literal["auto", "hoomd", "lammps", "direct"]
+EngineName = Literal["auto", "hoomd", "lammps", "monte_carlo", "direct"]
 DeviceName = Literal["auto", "cpu", "gpu"]
 
 
@@ -95,11 +95,13 @@ class Settings:
         ewald: Real-space cutoff, mesh, order, and the measured errors of force and torque.
         springs: Charges and masses of induced dipoles on springs, and the mean temperature of their
             relative motion.
+        moves: Widths and acceptance of Monte Carlo moves.
     """
 
     skins_nm: dict[str, float] = field(default_factory=dict)
     ewald: dict[str, dict[str, Any]] = field(default_factory=dict)
     springs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    moves: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 class Engine(Protocol):

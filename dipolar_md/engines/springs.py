@@ -13,6 +13,7 @@ Source: after G. Lamoureux, B. Roux, J. Chem. Phys. 119, 3025 (2003),
 https://doi.org/10.1063/1.1589749, who hang one charge on each centre.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
@@ -26,6 +27,7 @@ from dipolar_md.engines.protocol import Evaluation, Settings
 from dipolar_md.engines.stage import Stage
 from dipolar_md.model.body import Body
 from dipolar_md.model.interactions import Interactions
+from dipolar_md.model.polarisation import chain_gain
 from dipolar_md.model.system import Floats, System, wrap
 from dipolar_md.units import KE, thermal_energy
 
@@ -39,6 +41,10 @@ _APART_NM = 1e-7
 
 LARGEST_CHARGE_E = 30.0
 """Beyond it the mesh of an Ewald sum would have to resolve the charges against each other."""
+
+
+LARGEST_ARM_NM = 0.15
+"""Farthest that springs may reach in a chain at contact; forces are then within 1 %."""
 
 
 class Springs(NamedTuple):
@@ -155,6 +161,14 @@ def make_springs(
     stiffness = np.zeros(len(bodies))
     np.divide(2 * KE * charges**2, alphas, out=stiffness, where=alphas > 0)
     return Springs(charges, stiffness, masses)
+
+
+def longest_time_step(body: Body) -> float:
+    """Return the time step (ps) above which a body's springs would reach too far in a chain."""
+    gain = chain_gain(body.polarisable_points, body.axial_contact_nm)
+    least_charge = body.dipole_magnitude_e_nm * (gain - 1) / (2 * LARGEST_ARM_NM)
+    rate = PHASE_PER_STEP * math.sqrt(body.polarisability_nm3 * body.mass_Da / (6 * KE))
+    return rate / least_charge
 
 
 SpringEvaluation = Callable[[System, Interactions, Mesh | None, Springs | None], Evaluation]

@@ -63,7 +63,8 @@ class Stage:
         end: Environment in which it ends.
         viscosity_mPa_s: Viscosity of the medium, mPa s, for Stokes friction.
         friction_scale: Factor on both frictions; below 1 the dynamics is accelerated.
-        integrator: `langevin`, `brownian` (overdamped), or `nve` without a thermostat.
+        integrator: `langevin`, `brownian` (overdamped), `nve` without a thermostat, or
+            `equilibrium`: Monte Carlo, whose steps are sweeps and have no time.
         chunk_steps: Number of steps between two looks at the state.
         skin_nm: Buffer of the neighbour list, nm; None lets the engine tune it.
         seed: Seed of the thermal noise.

@@ -184,8 +184,7 @@ def _damped(steps: Floats, alphas: Floats, damped: bool) -> Floats:
     if not damped:
         return tensors
     r = np.linalg.norm(steps, axis=-1)
-    factors = theory.thole_damping(r, alphas[:, None], alphas[None, :])
-    three, five = np.asarray(factors[0]), np.asarray(factors[1])
+    three, five, _ = map(np.asarray, theory.thole_damping(r, alphas[:, None], alphas[None, :]))
     isotropic = np.eye(3) / r[..., None, None] ** 3
     return np.asarray(
         three[..., None, None] * isotropic + five[..., None, None] * (tensors - isotropic)

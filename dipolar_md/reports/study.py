@@ -235,7 +235,9 @@ def _expected_length(job: Job, dipole_D: float) -> float:
 def _is_plain(job: Job) -> bool:
     """Return whether theory is a closed form: spheres that only repel, with a point dipole."""
     body = job.only_body
-    return body is not None and len(body.sites) == 1 and not body.sites[0].attractive
+    if body is None or body.polarisability_nm3 or len(body.sites) > 1:
+        return False
+    return not body.sites[0].attractive
 
 
 def _distributions(

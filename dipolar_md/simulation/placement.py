@@ -190,7 +190,7 @@ def choose_resources(
     Args:
         plan: What is to be run.
         system: Its initial state.
-        engine: `auto`, `hoomd` or `lammps`.
+        engine: `auto`, `hoomd`, `lammps` or `monte_carlo`.
         device: `auto`, `cpu` or `gpu`.
         threads: OpenMP threads of each rank, or None.
         ranks: MPI ranks, or None.
@@ -237,6 +237,8 @@ def _able_engine(
     plan: Plan, system: System, engine: EngineName, device: DeviceName, threads: int, ranks: int
 ) -> tuple[Engine, str]:
     """Return an engine that can do the whole plan, or raise before anything starts."""
+    if engine == "auto" and plan.samples_equilibrium:
+        engine = "monte_carlo"
     chosen, reason = choose_engine(engine, device, threads, ranks)
     unable = _trouble(plan, system, chosen.name)
     other: EngineName = "hoomd" if chosen.name == "lammps" else "lammps"

@@ -79,16 +79,17 @@ class Plan:
             )
         )
         starts = [environments[1], *environments[1:-1]]
+        step = recipe.time_step_ps or 0.0
         return tuple(
             Stage(
                 name=spec.name,
-                steps=max(1, round(spec.time_ns * 1000 / recipe.time_step_ps)),
-                time_step_ps=recipe.time_step_ps,
+                steps=spec.sweeps or max(1, round((spec.time_ns or 0.0) * 1000 / step)),
+                time_step_ps=step,
                 start=start,
                 end=end,
-                viscosity_mPa_s=recipe.viscosity_mPa_s,
-                friction_scale=recipe.friction_scale,
-                integrator=recipe.integrator,
+                viscosity_mPa_s=recipe.viscosity_mPa_s or 0.0,
+                friction_scale=recipe.friction_scale or 1.0,
+                integrator="equilibrium" if self.samples_equilibrium else recipe.integrator,
                 chunk_steps=min(recipe.chunk_steps, self.frame_steps),
                 skin_nm=spec.skin_nm,
                 seed=int(np.random.SeedSequence((recipe.seed, index)).generate_state(1)[0]),
@@ -109,6 +110,11 @@ class Plan:
         return self.offsets[-1] + self.stages[-1].steps
 
     @property
+    def samples_equilibrium(self) -> bool:
+        """Whether stages are sweeps of Monte Carlo instead of stretches of time."""
+        return self.recipe.stages[0].sampling == "equilibrium"
+
+    @property
     def n_clusters(self) -> int:
         """Number of clusters."""
         return self.recipe.n_clusters
@@ -116,8 +122,10 @@ class Plan:
     @property
     def frame_steps(self) -> int:
         """Steps between two frames, rounded down."""
-        interval = self.recipe.frame_interval_ns * 1000 / self.recipe.time_step_ps
-        return max(1, int(interval + 1e-6))
+        recipe = self.recipe
+        if recipe.time_step_ps is None or recipe.frame_interval_ns is None:
+            return recipe.frame_interval_sweeps or 1
+        return max(1, int(recipe.frame_interval_ns * 1000 / recipe.time_step_ps + 1e-6))
 
     @cached_property
     def interactions(self) -> Interactions:
@@ -169,8 +177,12 @@ class Plan:
 
     def frame_is_due(self, index: int, since: int, step: int) -> bool:
         """Return whether a frame belongs after `step` steps of a stage, looked at after `since`."""
-        stage, interval = self.stages[index], self.recipe.frame_interval_ns * 1000
-        before, now = (int(s * stage.time_step_ps / interval + 1e-9) for s in (since, step))
+        stage, recipe = self.stages[index], self.recipe
+        if recipe.frame_interval_ns is None:
+            before, now = since // self.frame_steps, step // self.frame_steps
+        else:
+            interval = recipe.frame_interval_ns * 1000
+            before, now = (int(s * stage.time_step_ps / interval + 1e-9) for s in (since, step))
         return step == stage.steps or now > before
 
 

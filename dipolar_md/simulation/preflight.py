@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dipolar_md import theory
+from dipolar_md.engines.springs import LARGEST_ARM_NM, longest_time_step
 from dipolar_md.engines.stage import Environment, Stage
 from dipolar_md.errors import InputError
 from dipolar_md.model.body import Body
@@ -70,6 +71,7 @@ def preflight(recipe: str | Path | Recipe | Plan) -> list[StageOutlook]:
     for body in plan.counts:
         _check_charges(body)
         _check_polarisation(plan, body)
+        _check_springs(plan, body)
     outlooks = [_outlook(plan, stage, cutoff) for stage in plan.stages]
     for body in plan.counts:
         _check_time_step(plan, plan.stages[0], body)
@@ -196,6 +198,19 @@ def _check_polarisation(plan: Plan, body: Body) -> None:
             f"{body.polarisability_nm3:g} nm3 each polarises itself without end; at most "
             f"{body.polarisability_nm3 / share:.3g} nm3 are possible. Lower polarisability_nm3, or "
             "solve a larger σ (contact_calibration = 'with-polarisation')"
+        )
+
+
+def _check_springs(plan: Plan, body: Body) -> None:
+    """Raise where Δt is too long for induced dipoles on springs."""
+    if not body.polarisability_nm3 or body.polarisable_points.damped or not body.has_charges:
+        return
+    longest, step = longest_time_step(body), plan.stages[0].time_step_ps
+    if step > longest:
+        raise InputError(
+            f"time_step_ps = {step:g} is too long for the induced dipoles of '{body.name}': their "
+            f"springs would reach farther than {LARGEST_ARM_NM} nm in a chain; at most "
+            f"{math.floor(100 * longest) / 100:.2g} ps"
         )
 
 

@@ -52,10 +52,16 @@ class Component(Parameters):
 
 
 class StageSpec(Parameters):
-    """A stage of a recipe: its duration and the environment it ends in."""
+    """A stage of a recipe: its duration and the environment it ends in.
+
+    `sampling = "dynamics"` lasts `time_ns`; `"equilibrium"` is Monte Carlo without time, for so
+    many `sweeps` of one trial per cluster.
+    """
 
     name: Text
-    time_ns: Positive
+    sampling: Literal["dynamics", "equilibrium"] = "dynamics"
+    time_ns: Positive | None = None
+    sweeps: int | None = Field(default=None, ge=1, strict=True)
     concentration_mM: Positive | None = None
     relative_permittivity: float | None = Field(default=None, ge=1, strict=True)
     temperature_K: Positive | None = None
@@ -63,6 +69,16 @@ class StageSpec(Parameters):
     field_V_nm: tuple[Number, Number, Number] | None = None
     skin_nm: Positive | None = None
     source: Text
+
+    @model_validator(mode="after")
+    def _has_its_duration(self) -> Self:
+        timed = self.sampling == "dynamics"
+        needed, other = ("time_ns", "sweeps") if timed else ("sweeps", "time_ns")
+        if getattr(self, needed) is None:
+            raise ValueError(f"{needed} is missing: sampling = '{self.sampling}' needs it")
+        if getattr(self, other) is not None:
+            raise ValueError(f"{other} is of no use with sampling = '{self.sampling}'")
+        return self
 
 
 class Recipe(Parameters):
@@ -94,13 +110,15 @@ class Recipe(Parameters):
         friction_scale: Factor on the frictions; below 1 the dynamics is accelerated.
         time_step_ps: Time step, ps.
         frame_interval_ns: Time between two frames, ns.
+        frame_interval_sweeps: Number of Monte Carlo sweeps between two frames.
         chunk_steps: Number of steps between two looks at the state, cut to the interval of the
             frames where that is shorter.
         reference: Name or file of the measurement to compare with.
         sources: Where choices come from, by key.
         components: Clusters and their fractions.
         stages: Stretches of dynamics; `thickness_nm` in them holds the clusters in a film between
-            two walls, from the first stage on.
+            two walls, from the first stage on. Stages that sample equilibrium stand alone, and need
+            `frame_interval_sweeps` in place of everything that belongs to time.
     """
 
     name: Text
@@ -122,10 +140,11 @@ class Recipe(Parameters):
     cutoff_nm: Positive | None = None
     ewald_accuracy: float = Field(default=1e-3, ge=1e-6, le=0.1, strict=True)
     integrator: Literal["langevin", "brownian"] = "langevin"
-    viscosity_mPa_s: Positive
-    friction_scale: Positive
-    time_step_ps: Positive
-    frame_interval_ns: Positive
+    viscosity_mPa_s: Positive | None = None
+    friction_scale: Positive | None = None
+    time_step_ps: Positive | None = None
+    frame_interval_ns: Positive | None = None
+    frame_interval_sweeps: int | None = Field(default=None, ge=1, strict=True)
     chunk_steps: int = Field(ge=1, default=1000, strict=True)
     reference: str | None = None
     sources: dict[str, Text]
@@ -135,6 +154,7 @@ class Recipe(Parameters):
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
         self._check_first_stage()
+        self._check_sampling()
         self._check_names()
         self._check_sources()
         if self.electrostatics == "cutoff" and self.cutoff_nm is None:
@@ -154,6 +174,19 @@ class Recipe(Parameters):
                 f"stages.{first.name}.thickness_nm is missing: a film has its walls from the first "
                 "stage on (let them come together in a later one)"
             )
+
+    def _check_sampling(self) -> None:
+        kinds = {stage.sampling for stage in self.stages}
+        if len(kinds) > 1:
+            raise ValueError(
+                "stages must all have sampling = 'dynamics' or all 'equilibrium': a run has one "
+                "engine (start a recipe of its own from where the other ended)"
+            )
+        timed = ("viscosity_mPa_s", "friction_scale", "time_step_ps", "frame_interval_ns")
+        needed = timed if kinds == {"dynamics"} else ("frame_interval_sweeps",)
+        for key in needed:
+            if getattr(self, key) is None:
+                raise ValueError(f"key '{key}' is missing: sampling = '{kinds.pop()}' needs it")
 
     def _check_names(self) -> None:
         names = [stage.name for stage in self.stages]

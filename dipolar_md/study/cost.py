@@ -53,12 +53,12 @@ def estimate_cost(study: Study | str | Path, jobs: Sequence[Job] | None = None) 
 
 def _cost(job: Job) -> tuple[float, float]:
     """Return core time in seconds and disk in bytes."""
-    recipe, n, cutoff = job.plan.recipe, job.plan.n_clusters, job.plan.interactions.cutoff_nm
+    n, cutoff = job.plan.n_clusters, job.plan.interactions.cutoff_nm
     fixed, each, near = STEP_us
     seconds, frames = 0.0, 1.0
     for stage in job.plan.stages:
         density = MILLIMOLAR * math.sqrt(stage.start.concentration_mM * stage.end.concentration_mM)
         neighbours = min(n, density * 4 / 3 * math.pi * cutoff**3)
         seconds += stage.steps * (fixed + n * (each + near * neighbours)) * 1e-6
-        frames += stage.steps * recipe.time_step_ps / 1000 / recipe.frame_interval_ns
+        frames += stage.steps / job.plan.frame_steps
     return seconds, (frames + 1) * (FRAME_BYTES[0] + FRAME_BYTES[1] * n)

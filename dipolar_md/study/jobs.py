@@ -38,7 +38,10 @@ class Job:
     @property
     def only_body(self) -> Body | None:
         """The body where all act alike, as spheres of R and S do; None for any other mixture."""
-        kinds = {(body.sites, body.dipole_e_nm, body.axial_contact_nm) for body in self.plan.counts}
+        kinds = {
+            (body.sites, body.dipole_e_nm, body.polarisability_nm3, body.axial_contact_nm)
+            for body in self.plan.counts
+        }
         return self.body if len(kinds) == 1 else None
 
     @property

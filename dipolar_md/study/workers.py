@@ -371,7 +371,7 @@ def _run_ladder(
         [watch.path for watch in watches],
         group[0][0].path / "ladder.npz",
         recipe.seed,
-        study.sweep_steps(recipe.time_step_ps),
+        study.sweep_steps(plans[0].stages[0].time_step_ps),
         first.told_to_stop,
         enough,
         device=device,

@@ -10,7 +10,6 @@ import dipolar_md as dm
 from dipolar_md import theory
 from dipolar_md.engines.stage import scaled_box
 from dipolar_md.engines.versions import hoomd_refusal, known_bad
-from dipolar_md.theory import wca_force
 from dipolar_md.units import thermal_energy
 
 ENGINES = ["lammps", pytest.param("hoomd", marks=pytest.mark.hoomd)]
@@ -52,7 +51,7 @@ def test_pairs_equal_the_closed_form(engine):
     epsilon = steric.epsilon_kJ_mol[0, 0]
     distance = np.linalg.norm(steps, axis=1)
     wca = theory.wca_energy(distance, sigma, epsilon)
-    push = (wca_force(distance, sigma, epsilon) / distance)[:, None] * steps
+    push = (theory.wca_force(distance, sigma, epsilon) / distance)[:, None] * steps
     assert (wca > 0).any()
     assert (wca == 0).any()
 

@@ -80,6 +80,14 @@ def test_a_catastrophe_within_reach_is_refused_and_its_bound_passes():
     assert nearest == pytest.approx(sigma / ((1 + 10**0.5) / 2) ** (1 / 6), rel=1e-9)
 
 
+def test_springs_that_would_reach_too_far_are_refused_and_the_bound_passes():
+    text = told(time_step_ps=0.3)
+    assert "too long for the induced dipoles of 'r-au-cu'" in text
+    allowed = float(text.split("at most ")[1].split(" ps")[0])
+    assert 0.2 < allowed < 0.3
+    assert dm.preflight(planned(time_step_ps=allowed))
+
+
 def test_a_janus_body_comes_as_near_as_its_repulsion_allows():
     body = dm.coarse_grain(dm.load_cluster("r-au-cu"), "janus")
     near, far = (closest_approach(body, e) for e in (50.0, 5.0))

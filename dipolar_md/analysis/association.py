@@ -1,0 +1,273 @@
+"""Association of isolated aggregates: how long chains are at any concentration, and by which law.
+
+An ideal mixture of aggregates has c_n = b_n zⁿ of size n, b_n their configurational integral per
+volume and z the concentration of free clusters, so that the total c = Σ n b_n zⁿ gives z. Long
+chains have b_n = B κⁿ: κ is the association constant of a bond inside a chain, and B the price of
+two ends. Where a bond is worth the same everywhere B = 1/κ (isodesmic, n̄(n̄ - 1) = κc over all
+aggregates); where bonds of short chains are worth less, Bκ < 1 (cooperative): free clusters and
+long chains coexist, and the chains of the tail are √(c/B) long. Rings cost no ends and have
+b_n ∝ κⁿ n^(-5/2).
+
+What hangs together is counted by a loose criterion; a stricter one cuts an aggregate into parts
+wherever a bond is stretched for the moment, at a rate p per bond of a long chain. The length by it
+can't exceed 1/p, however long the chain is.
+
+Sources: F. H. Stillinger, J. Chem. Phys. 38, 1486 (1963), https://doi.org/10.1063/1.1776907;
+M. E. Cates, S. J. Candau, J. Phys.: Condens. Matter 2, 6869 (1990),
+https://doi.org/10.1088/0953-8984/2/33/001; H. Jacobson, W. H. Stockmayer, J. Chem. Phys. 18, 1600
+(1950), https://doi.org/10.1063/1.1747547.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import brentq
+
+from dipolar_md.errors import InputError
+from dipolar_md.units import MILLIMOLAR
+
+Floats = NDArray[np.float64]
+HELD = "held"
+"""Name of the loose criterion: all that hangs together."""
+_MOST_RING = 200_000
+_LOG_MOST = -1e-12  # ln z κ: chains of 10¹² are long enough
+
+
+class Line(NamedTuple):
+    """A straight line through the values of long chains, intercept + slope n."""
+
+    intercept: float
+    slope: float
+
+
+def fitted_line(values: Floats) -> Line:
+    """Return the line through the upper half of values (n_max,) of sizes n = 1 … n_max."""
+    sizes = np.arange(1, len(values) + 1)[len(values) // 2 :]
+    slope, intercept = np.polyfit(sizes, values[len(values) // 2 :], 1)
+    return Line(float(intercept), float(slope))
+
+
+class Populations(NamedTuple):
+    """An ideal mixture of aggregates at one concentration.
+
+    Attributes:
+        free_mM: Concentration of free clusters.
+        mean_chain_length: Number mean over all aggregates, free clusters included.
+        tail_mean_length: Mean length of long chains, that of their exponential distribution.
+        monomer_fraction: Share of clusters that are free.
+        ring_fraction: Share of clusters in rings.
+        branched_fraction: Share of clusters in branched aggregates of the sizes that were sampled.
+    """
+
+    free_mM: float
+    mean_chain_length: Mapping[str, float]
+    tail_mean_length: Mapping[str, float]
+    monomer_fraction: float
+    ring_fraction: Mapping[str, float]
+    branched_fraction: float
+
+
+@dataclass(frozen=True)
+class AssociationLaw:
+    """Configurational integrals of aggregates n = 1 … n_max, and what they say of longer ones.
+
+    Attributes:
+        log_chains: (n_max,) ln b_n of all that isn't a ring, b in nm^{3(n-1)}.
+        log_rings: (n_max,) ln b_n of rings; -inf where there are none.
+        branched: (n_max,) share of branched aggregates among what isn't a ring.
+        parts: (n_max,) by criterion: parts into which a chain falls.
+        open_parts: (n_max,) by criterion: parts of chains that aren't folded back, from which the
+            breaks of long ones follow.
+        ring_parts: (n_max,) by criterion: parts into which a ring falls.
+        ring_share: (n_max,) by criterion: share of rings that are rings by it.
+        contour_nm: (n_max,) length of chains along their bonds.
+
+    Raises:
+        InputError: fewer than eight sizes, or values that are not finite.
+    """
+
+    log_chains: Floats
+    log_rings: Floats
+    branched: Floats
+    parts: Mapping[str, Floats]
+    open_parts: Mapping[str, Floats]
+    ring_parts: Mapping[str, Floats]
+    ring_share: Mapping[str, Floats]
+    contour_nm: Floats
+
+    def __post_init__(self) -> None:
+        if len(self.log_chains) < 8 or not np.isfinite(self.log_chains).all():
+            raise InputError(
+                "an association law needs the integrals of at least eight sizes, all finite "
+                f"(found {self.log_chains})"
+            )
+
+    @classmethod
+    def from_kinds(
+        cls,
+        log_integral: ArrayLike,
+        over_open: ArrayLike,
+        parts: Mapping[str, ArrayLike],
+        ring_share: Mapping[str, ArrayLike],
+        contour_nm: ArrayLike,
+    ) -> "AssociationLaw":
+        """Return the law of integrals by kind.
+
+        Args:
+            log_integral: (n_max,) ln b_n of open chains.
+            over_open: (n_max, 4) integrals of open and folded chains, rings and branched
+                aggregates over that of open chains.
+            parts: (n_max, 4) by criterion, parts into which each kind falls.
+            ring_share: (n_max,) by criterion, share of rings that are rings by it.
+            contour_nm: (n_max, 4) length along the bonds.
+        """
+        log, ratios = np.asarray(log_integral, np.float64), np.asarray(over_open, np.float64)
+        weights = ratios[:, [0, 1, 3]]
+        total = weights.sum(axis=1)
+
+        def mean(values: ArrayLike) -> Floats:
+            by_kind = np.asarray(values, np.float64)[:, [0, 1, 3]]
+            return np.asarray((weights * by_kind).sum(axis=1) / total)
+
+        held = {HELD: np.ones(len(log))}
+        with np.errstate(divide="ignore"):
+            rings = log + np.log(ratios[:, 2])
+        return cls(
+            log_chains=log + np.log(total),
+            log_rings=rings,
+            branched=ratios[:, 3] / total,
+            parts={name: mean(values) for name, values in parts.items()} | held,
+            open_parts={name: np.asarray(each)[:, 0] for name, each in parts.items()} | held,
+            ring_parts={name: np.asarray(each)[:, 2] for name, each in parts.items()} | held,
+            ring_share={name: np.asarray(each) for name, each in ring_share.items()} | held,
+            contour_nm=np.asarray(contour_nm, np.float64)[:, 0],
+        )
+
+    @cached_property
+    def tail(self) -> Line:
+        """Ln b_n of long chains: intercept ln B (nm⁻³), slope ln κ (nm³)."""
+        return fitted_line(self.log_chains)
+
+    @property
+    def association_constant_per_mM(self) -> float:
+        """κ, the association constant of a bond inside a long chain."""
+        return math.exp(self.tail.slope) * MILLIMOLAR
+
+    @property
+    def tail_amplitude_mM(self) -> float:
+        """B, the price of two ends; 1/κ in an isodesmic law."""
+        return math.exp(self.tail.intercept) / MILLIMOLAR
+
+    @property
+    def log_cooperativity(self) -> float:
+        """Ln Bκ: 0 in an isodesmic law, negative where association is cooperative."""
+        return self.tail.intercept + self.tail.slope
+
+    @property
+    def spacing_nm(self) -> float:
+        """Length of a chain per bond."""
+        return fitted_line(self.contour_nm).slope
+
+    def breaks_per_bond(self, criterion: str) -> float:
+        """Return p, the share of bonds of a long chain that are no bonds by a criterion."""
+        return max(0.0, fitted_line(self.open_parts[criterion]).slope)
+
+    @cached_property
+    def _rings(self) -> Floats:
+        """Ln (b_n/κⁿ) of rings, extended beyond n_max by n^(-5/2)."""
+        sizes = np.arange(1, _MOST_RING + 1)
+        most = len(self.log_rings)
+        known = self.log_rings - self.tail.slope * sizes[:most]
+        level = known + 2.5 * np.log(sizes[:most])
+        upper = np.exp(level[most // 2 :])
+        beyond = np.log(upper.mean()) if upper.any() else -np.inf
+        return np.concatenate([known, beyond - 2.5 * np.log(sizes[most:])])
+
+    def at(self, concentration_mM: float) -> Populations:
+        """Return the ideal mixture at a concentration.
+
+        Raises:
+            InputError: a concentration that is not positive and finite.
+        """
+        if not (math.isfinite(concentration_mM) and concentration_mM > 0):
+            raise InputError(
+                f"concentration_mM must be positive and finite (found {concentration_mM})"
+            )
+        wanted = concentration_mM * MILLIMOLAR
+
+        def excess(log_x: float) -> float:
+            return math.log(sum(self._clusters(log_x)) / wanted)
+
+        if excess(_LOG_MOST) < 0:
+            log_x = _LOG_MOST
+        else:
+            log_x = float(brentq(excess, -200.0, _LOG_MOST, xtol=1e-15))
+        chains, rings = self._clusters(log_x)
+        total = chains + rings
+        free = math.exp(log_x - self.tail.slope)
+        sizes = np.arange(1, len(self.log_chains) + 1)
+        weights = np.exp(self.log_chains + sizes * (log_x - self.tail.slope))
+        return Populations(
+            free_mM=free / MILLIMOLAR,
+            mean_chain_length={
+                name: total / self._parts(name, log_x, weights, rings) for name in self.parts
+            },
+            tail_mean_length={
+                name: 1 / -math.expm1(log_x + math.log1p(-self.breaks_per_bond(name)))
+                for name in self.parts
+            },
+            monomer_fraction=free / total,
+            ring_fraction={
+                name: self._ring_clusters(log_x, self._extended(share)) / total
+                for name, share in self.ring_share.items()
+            },
+            branched_fraction=float((sizes * weights * self.branched).sum() / total),
+        )
+
+    def _clusters(self, log_x: float) -> tuple[float, float]:
+        """Return the clusters per nm³ in chains and in rings, for x = zκ."""
+        most = len(self.log_chains)
+        sizes = np.arange(1, most + 1)
+        short = sizes * np.exp(self.log_chains + sizes * (log_x - self.tail.slope))
+        _, first = _geometric_sums(log_x, most)
+        chains = float(short.sum()) + math.exp(self.tail.intercept) * first
+        return chains, self._ring_clusters(log_x, 1.0)
+
+    def _ring_clusters(self, log_x: float, share: Floats | float) -> float:
+        sizes = np.arange(1, _MOST_RING + 1)
+        return float((share * sizes * np.exp(self._rings + sizes * log_x)).sum())
+
+    @staticmethod
+    def _extended(share: Floats) -> Floats:
+        """Return shares of rings of all sizes: from n_max on they decay as in the upper half."""
+        most = len(share)
+        log = np.log(np.maximum(share[most // 2 :], 1e-12))
+        rate = min(0.0, float(np.polyfit(np.arange(len(log)), log, 1)[0])) if log.any() else 0.0
+        return np.concatenate(
+            [share, share[-1] * np.exp(rate * np.arange(1, _MOST_RING - most + 1))]
+        )
+
+    def _parts(self, name: str, log_x: float, weights: Floats, rings: float) -> float:
+        """Return the parts per nm³ by a criterion."""
+        most = len(weights)
+        slope = self.breaks_per_bond(name)
+        upper = np.arange(1, most + 1)[most // 2 :]
+        intercept = float((self.parts[name][most // 2 :] - slope * upper).mean())
+        zeroth, first = _geometric_sums(log_x, most)
+        beyond = math.exp(self.tail.intercept) * (intercept * zeroth + slope * first)
+        sizes = np.arange(1, _MOST_RING + 1)
+        of_rings = np.exp(self._rings + sizes * log_x)
+        broken = np.concatenate([self.ring_parts[name], np.maximum(1, slope * sizes[most:])])
+        return float((weights * self.parts[name]).sum() + beyond + (of_rings * broken).sum())
+
+
+def _geometric_sums(log_x: float, most: int) -> tuple[float, float]:
+    """Return Σ xⁿ and Σ n xⁿ over n > most."""
+    rest = -math.expm1(log_x)
+    first = math.exp((most + 1) * log_x)
+    return first / rest, first * ((most + 1) / rest + math.exp(log_x) / rest**2)

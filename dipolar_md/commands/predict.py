@@ -1,0 +1,114 @@
+"""`dipolar-md predict`: equilibrium lengths of a cluster's wires, as a table, a file, a picture."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dipolar_md.commands.terminal import err, escaped, out, table_of
+
+if TYPE_CHECKING:
+    from dipolar_md.analysis.timeseries import Estimate
+    from dipolar_md.study.prediction import LengthPrediction
+
+
+def predict(
+    cluster: Annotated[str, typer.Argument(help="Cluster name (r-au-cu) or TOML file.")],
+    concentration_mM: Annotated[
+        list[float] | None,
+        typer.Option("--concentration-mM", help="May be repeated; default 0.1 to 100."),
+    ] = None,
+    solvent: Annotated[
+        str | None, typer.Option(help="Medium, default vacuum (the dry film).")
+    ] = None,
+    temperature_K: Annotated[float, typer.Option("--temperature-K")] = 298.15,
+    polarisation: Annotated[
+        list[float] | None,
+        typer.Option("--polarisation-nm3", help="Polarisability volume; may be repeated."),
+    ] = None,
+    axial_contact_nm: Annotated[
+        list[float] | None,
+        typer.Option("--axial-contact-nm", help="May be repeated; default the cluster's own two."),
+    ] = None,
+    seconds: Annotated[float, typer.Option(help="Time of the sampling of each variant.")] = 8.0,
+    seed: Annotated[int, typer.Option(help="Seed of the random numbers.")] = 1,
+    json: Annotated[Path | None, typer.Option(help="Write the numbers here, too.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw lengths over concentration here.")] = None,
+) -> None:
+    """Equilibrium wire lengths at any concentration, without a long run; a minute on one core."""
+    from dipolar_md.chemistry.cluster import load_solvent
+    from dipolar_md.files import write_json
+    from dipolar_md.study.prediction import predict_lengths
+
+    permittivity = 1.0
+    if solvent is not None:
+        permittivity = load_solvent(solvent).relative_permittivity.value
+
+    def told(text: str) -> bool:
+        err.print(f"sampled: {escaped(text)}")
+        return False
+
+    found = predict_lengths(
+        cluster,
+        concentration_mM or None,
+        relative_permittivity=permittivity,
+        temperature_K=temperature_K,
+        polarisation=polarisation,
+        axial_contact_nm=axial_contact_nm,
+        seconds=seconds,
+        seed=seed,
+        progress=told,
+    )
+    print_prediction(found)
+    if json is not None:
+        write_json(json, found.to_dict())
+    if plot is not None:
+        from dipolar_md.plots.prediction import draw_lengths
+        from dipolar_md.reports.run import save_drawing
+
+        save_drawing(lambda ax: draw_lengths(ax, found.to_dict()["variants"]), plot)
+
+
+def print_prediction(found: "LengthPrediction") -> None:
+    """Print what was predicted, one table per set of assumptions, and the sentence."""
+    for variant in found.variants:
+        title = (
+            f"{found.cluster}: contact {variant.axial_contact_nm:g} nm, polarisability "
+            f"{variant.polarisability_nm3:g} nm³, ε_r {variant.relative_permittivity:g}, "
+            f"λ {variant.coupling:.2f}"
+        )
+        out.print(
+            f"[bold]{escaped(title)}[/]\n{variant.law} association: "
+            f"κ = {_told(variant.association_constant_per_mM)} /mM, "
+            f"B = {_told(variant.tail_amplitude_mM)} mM, "
+            f"bond {_told(variant.bond_energy_kJ_mol)} kJ/mol, "
+            f"{_told(variant.spacing_nm)} nm apart"
+        )
+        table = table_of(
+            "",
+            *("mM", "mean length", "tail", "wire / nm", "held wire / nm", "free", "in rings"),
+            "overlap",
+        )
+        for row in variant.by_concentration:
+            table.add_row(
+                f"{row.concentration_mM:g}",
+                _told(row.mean_chain_length),
+                _told(row.tail_mean_length),
+                _told(row.mean_wire_length_nm),
+                _told(row.held_wire_length_nm),
+                f"{row.monomer_fraction.value:.2%}",
+                f"{row.ring_fraction.value:.1%}",
+                f"{row.overlap.value:.2g}" + (" [yellow]![/]" if row.overlap.value > 1 else ""),
+            )
+        out.print(table)
+    out.print(
+        "Length and wire: bonds by half of the contact energy. Held: all that hangs together, "
+        "bonds that are stretched for a moment included. Overlap above 1: chains touch, which an "
+        "ideal law doesn't know."
+    )
+    out.print(f"[bold]{escaped(found.sentence)}[/]")
+
+
+def _told(estimate: "Estimate") -> str:
+    """Return a value and its error, to the digits that the error leaves."""
+    return f"{estimate.value:.3g} ± {estimate.error or 0:.1g}"

@@ -1,0 +1,266 @@
+"""Configurational integrals of aggregates of one to some dozens of clusters, with their errors."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import NamedTuple
+
+import numpy as np
+
+from dipolar_md.engines.monte_carlo.graph import OPEN
+from dipolar_md.engines.monte_carlo.growth import (
+    DOWN,
+    PARTS,
+    SEEN,
+    TRIED_DOWN,
+    TRIED_UP,
+    UP,
+    grow,
+)
+from dipolar_md.engines.monte_carlo.state import model_of, state_of
+from dipolar_md.engines.protocol import Floats
+from dipolar_md.model.body import Body
+from dipolar_md.model.interactions import Interactions
+from dipolar_md.model.system import System
+from dipolar_md.units import thermal_energy
+
+REACH_CONTACTS, HIGHEST_ENERGY = 1.5, -0.2
+"""What holds an aggregate together: pairs nearer than 1.5 contacts with a dipole energy below -0.2
+contact energies. Looser than any bond that is counted, so that what is left out, pairs beyond,
+hardly attracts."""
+_EDGE = 1e5  # nm: of a box in which no aggregate meets its image
+_OTHERS, _SHARE_OF_OTHERS = -2.0, 0.06  # ln weight of other kinds at first; share of each allowed
+_REFINEMENTS = 12
+_FEWEST_STEPS, _MOST_STRETCHES = 50, 40  # of each size in a block; stretches that a block may take
+_PENALTIES = (0.1, 0.03, 0.01)  # taken from the weight of a size at every visit
+
+
+@dataclass(frozen=True)
+class Aggregates:
+    """Isolated aggregates of every size, in blocks that are independent estimates.
+
+    Rows are sizes n = 1 … n_max, columns of the last axis of (…, 4) arrays kinds: open chains,
+    chains that are folded back on themselves, rings, branched aggregates. c_n = b_n zⁿ.
+
+    Attributes:
+        log_integral: (blocks, n_max) ln b_n of open chains, b in nm^{3(n-1)}.
+        over_open: (blocks, n_max, 4) integrals of each kind over that of open chains.
+        energy_kJ_mol: (blocks, n_max, 4) mean potential energy, induced dipoles integrated out.
+        contour_nm: (blocks, n_max, 4) mean length of all bonds.
+        end_to_end2_nm2: (blocks, n_max, 4) mean square of the distance of the ends, of chains.
+        parts: (blocks, n_max, 4) by criterion, mean number of parts into which an aggregate falls
+            when bonds are counted by it.
+        ring_share: (blocks, n_max) by criterion, share of rings that are rings by it.
+        trials: Number of trials of the sampling.
+        acceptance: Share of additions and removals that were accepted, on average.
+    """
+
+    log_integral: Floats
+    over_open: Floats
+    energy_kJ_mol: Floats
+    contour_nm: Floats
+    end_to_end2_nm2: Floats
+    parts: Mapping[str, Floats]
+    ring_share: Mapping[str, Floats]
+    trials: int
+    acceptance: float
+
+
+class Criterion(NamedTuple):
+    """A stricter bond criterion: a farthest distance and a highest dipole energy.
+
+    Attributes:
+        reach_nm: Farthest distance of a bond.
+        energy: Highest dipole energy over |contact energy|.
+    """
+
+    reach_nm: float
+    energy: float
+
+
+def sample_aggregates(
+    body: Body,
+    interactions: Interactions,
+    criteria: Mapping[str, Criterion] = MappingProxyType({}),
+    largest: int = 24,
+    seconds: float = 10.0,
+    seed: int = 1,
+    blocks: int = 10,
+    trials: int | None = None,
+    polarisability_nm3: float | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Aggregates:
+    """Return the configurational integrals of isolated aggregates of one kind of sphere.
+
+    Args:
+        body: Sphere of which they are made.
+        interactions: Interactions in their environment; no field.
+        criteria: Bond criteria by which parts are counted, none looser than what holds an
+            aggregate together.
+        largest: Clusters of the largest aggregate.
+        seconds: Time of the sampling, about; the numbers then depend on the machine.
+        seed: Seed of the random numbers.
+        blocks: Number of independent estimates.
+        trials: Trials of each block, instead of a time.
+        polarisability_nm3: Polarisability volume, default that of the body.
+        stop: Question asked after every block; True ends the sampling with what there is.
+    """
+    system = System.from_arrays((_EDGE,) * 3, np.zeros((1, 3)), [[1.0, 0, 0, 0]], body)
+    model = model_of(system, interactions, REACH_CONTACTS, HIGHEST_ENERGY, polarisability_nm3)
+    state = state_of(system, model, (seed, 0), capacity=largest)
+    table = np.array(list(criteria.values()), dtype=np.float64).reshape(-1, 2)
+    run = _Run(model, state, 0.06 * body.axial_contact_nm, table, largest)
+    run.tune()
+    if trials is None:
+        begin = time.perf_counter()
+        run.sample(20000)
+        trials = max(20000, int(seconds / blocks * 20000 / (time.perf_counter() - begin)))
+    kept = []
+    for _ in range(blocks):
+        kept.append(run.sample(trials, _FEWEST_STEPS))
+        if stop():
+            break
+    induced = 1.5 * thermal_energy(interactions.temperature_K)
+    own = induced if model["polarisability"][0] else 0.0
+    over_open = np.array([sums.over_open() for sums in kept])
+    means = np.array([sums.means() for sums in kept])
+    sizes = np.arange(1, largest + 1)[:, None]
+    return Aggregates(
+        log_integral=np.array([sums.log_integral() for sums in kept]),
+        over_open=over_open,
+        energy_kJ_mol=means[..., 1] - own * sizes,
+        contour_nm=means[..., 2],
+        end_to_end2_nm2=means[..., 3],
+        parts={name: means[..., PARTS + 2 * k] for k, name in enumerate(criteria)},
+        ring_share={name: means[:, :, 2, PARTS + 2 * k + 1] for k, name in enumerate(criteria)},
+        trials=trials * len(kept),
+        acceptance=float(np.mean([sums.acceptance() for sums in kept])),
+    )
+
+
+class _Sums:
+    """What a stretch of sampling adds up, by size.
+
+    `steps` (n_max,) are the differences of ln weight, from size n to n + 1, of the chances; `bias`
+    (n_max + 1, 4) the ln weights by kind with which it was sampled.
+    """
+
+    def __init__(self, steps: Floats, bias: Floats, columns: int) -> None:
+        self.steps, self.bias = steps, bias.copy()
+        self.chances = np.zeros((len(bias), 4))
+        self.histogram = np.zeros((len(bias), 4), np.int64)
+        self.measures = np.zeros((len(bias), 4, columns))
+
+    def add(self, other: "_Sums") -> None:
+        """Add what another stretch at the same weights has added up."""
+        self.chances += other.chances
+        self.histogram += other.histogram
+        self.measures += other.measures
+
+    def fewest_steps(self) -> float:
+        """Return how often the step between sizes was tried that was tried least."""
+        return float(min(self.chances[1:-1, TRIED_UP].min(), self.chances[2:, TRIED_DOWN].min()))
+
+    def log_ratios(self) -> Floats:
+        """Return ln b_{n+1}/b_n for n = 1 … n_max - 1; NaN where one direction was never tried."""
+        c = self.chances
+        with np.errstate(divide="ignore", invalid="ignore"):
+            up = np.log(c[1:-1, UP] / c[1:-1, TRIED_UP])
+            down = np.log(c[2:, DOWN] / c[2:, TRIED_DOWN])
+            ratios = up - down + self.steps[1:]
+        return np.where(np.isfinite(ratios), ratios, np.nan)
+
+    def log_integral(self) -> Floats:
+        return np.concatenate([[0.0], np.cumsum(self.log_ratios())])
+
+    def over_open(self) -> Floats:
+        """Return (n_max, 4) integrals of each kind over that of open chains."""
+        counts = self.histogram[1:] * np.exp(self.bias[1:, OPEN, None] - self.bias[1:])
+        return np.asarray(counts / np.maximum(counts[:, OPEN, None], 1))
+
+    def means(self) -> Floats:
+        """Return (n_max, 4, columns) means; 0 where a kind was never seen."""
+        measures = self.measures[1:]
+        return np.asarray(measures / np.maximum(measures[..., SEEN, None], 1))
+
+    def acceptance(self) -> float:
+        c = self.chances.sum(axis=0)
+        return float((c[UP] + c[DOWN]) / max(1.0, c[TRIED_UP] + c[TRIED_DOWN]))
+
+
+class _Run:
+    """A growing aggregate and the ln weights (n_max + 1, 4) with which sizes are seen alike."""
+
+    def __init__(
+        self, model: object, state: object, width: float, criteria: Floats, largest: int
+    ) -> None:
+        self.model, self.state, self.width, self.criteria = model, state, width, criteria
+        self.largest = largest
+        self.bias = np.zeros((largest + 1, 4))
+        self.bias[:, 1:] = _OTHERS
+        self.steps = np.zeros(largest)
+        self.chances = np.zeros((largest + 1, 4))
+
+    def grow(self, trials: int, penalty: float = 0.0) -> _Sums:
+        sums = _Sums(self.steps, self.bias, PARTS + 2 * len(self.criteria))
+        kept = sums.chances, sums.histogram, sums.measures
+        grow(
+            self.model,
+            self.state,
+            trials,
+            self.bias,
+            penalty,
+            self.steps,
+            self.width,
+            self.criteria,
+            *kept,
+        )
+        return sums
+
+    def tune(self) -> None:
+        """Find ln weights: first from visits (Wang and Landau), then from chances."""
+        for penalty in _PENALTIES:
+            for _ in range(20):  # until every size was seen
+                sums = self.grow(1000 * self.largest, penalty)
+                self.lower_others(sums)
+                seen = sums.histogram[1:].sum(axis=1)
+                if seen.min() > 0.2 * seen.mean():
+                    break
+        steps = -np.diff(self.bias[1:, OPEN])
+        steps[4:] = np.median(steps[4:]) if len(steps) > 4 else 0.0
+        self.steps = np.concatenate([[0.0], steps])
+        self.set_steps(steps)
+        for _ in range(_REFINEMENTS):
+            self.sample(500 * self.largest)
+
+    def sample(self, trials: int, fewest: int = 0) -> _Sums:
+        """Return the sums of a stretch at fixed weights; then make the weights better by it.
+
+        The stretch is as long again, and again, until each step between sizes was tried `fewest`
+        times both ways: sizes are walked through at random, and a short stretch misses some.
+        """
+        sums = self.grow(trials)
+        for _ in range(_MOST_STRETCHES):
+            if sums.fewest_steps() >= fewest:
+                break
+            sums.add(self.grow(trials))
+        self.lower_others(sums)
+        self.chances += sums.chances
+        total = _Sums(self.steps, self.bias, 0)
+        total.chances = self.chances
+        ratios = total.log_ratios()
+        self.set_steps(np.where(np.isfinite(ratios), ratios, self.steps[1:]))
+        return sums
+
+    def set_steps(self, ratios: Floats) -> None:
+        others = self.bias[1:] - self.bias[1:, OPEN, None]
+        self.bias[1:] = np.concatenate([[0.0], -np.cumsum(ratios)])[:, None] + others
+
+    def lower_others(self, sums: _Sums) -> None:
+        """Lower the weight of each kind but open chains until little of it is seen.
+
+        A ring or a folded chain opens seldom unless it weighs little.
+        """
+        shares = np.maximum(sums.histogram.sum(axis=0) / sums.histogram.sum(), 1e-9)
+        self.bias[:, 1:] -= np.maximum(0.0, np.log(shares[1:] / _SHARE_OF_OTHERS))
