@@ -52,7 +52,6 @@ def model_of(
     alpha = np.array(
         own_alpha if polarisability_nm3 is None else [polarisability_nm3] * len(bodies)
     )
-    alpha = alpha / interactions.relative_permittivity  # p²/2α is that of vacuum in any medium
     own = np.array([body.axial_contact_nm for body in bodies])
     contact = (own[:, None] + own) / 2
     bond_reach = bond_reach_contacts * contact
