@@ -103,8 +103,8 @@ class AssociationLaw:
     def __post_init__(self) -> None:
         if len(self.log_chains) < 8 or not np.isfinite(self.log_chains).all():
             raise InputError(
-                "an association law needs the integrals of at least eight sizes, all finite "
-                f"(found {self.log_chains})"
+                "an association law needs the integrals of at least eight sizes, all finite (found "
+                f"{np.isfinite(self.log_chains).sum()} of {len(self.log_chains)}); sample longer"
             )
 
     @classmethod
@@ -127,6 +127,10 @@ class AssociationLaw:
             contour_nm: (n_max, 4) length along the bonds.
         """
         log, ratios = np.asarray(log_integral, np.float64), np.asarray(over_open, np.float64)
+        if not (np.isfinite(log).all() and np.isfinite(ratios).all()):
+            raise InputError(
+                f"chains of some of {len(log)} sizes were never seen; sample longer (seconds, trials)"
+            )
         weights = ratios[:, [0, 1, 3]]
         total = weights.sum(axis=1)
 

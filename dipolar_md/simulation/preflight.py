@@ -73,7 +73,7 @@ def preflight(recipe: str | Path | Recipe | Plan) -> list[StageOutlook]:
         _check_polarisation(plan, body)
         _check_springs(plan, body)
     outlooks = [_outlook(plan, stage, cutoff) for stage in plan.stages]
-    for body in plan.counts:
+    for body in () if plan.samples_equilibrium else plan.counts:
         _check_time_step(plan, plan.stages[0], body)
     return outlooks
 

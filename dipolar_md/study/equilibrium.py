@@ -78,7 +78,7 @@ def coiled_chains(
     contact = body.axial_contact_nm
     edge = (count / (concentration_mM * MILLIMOLAR)) ** (1 / 3)
     places, directions = np.empty((0, 3)), np.empty((0, 3))
-    for _ in range(200 * -(-count // length)):
+    for _ in range(20 * -(-count // length)):
         found = _coil(rng, places, min(length, count - len(places)), contact, edge)
         if found is not None:
             places = np.concatenate([places, found[0]])

@@ -224,6 +224,11 @@ def predict_lengths(
     own = (chosen.axial_contact_nm.value,) + ((other.value,) if other else ())
     contacts = _numbers(axial_contact_nm, own)
     concentrations = _numbers(concentration_mM, CONCENTRATIONS_mM)
+    for concentration in concentrations:
+        if not (math.isfinite(concentration) and concentration > 0):
+            raise InputError(
+                f"concentration_mM must be positive and finite (found {concentration})"
+            )
     for alpha in alphas:
         if not (math.isfinite(alpha) and alpha >= 0):
             raise InputError(
@@ -284,16 +289,14 @@ def _variant(
         trials=trials,
         polarisability_nm3=alpha,
     )
-    laws = _jackknifed(sampled)
+    laws = _laws(sampled)
 
     def of(quantity: Callable[[AssociationLaw], float]) -> Estimate:
         return _estimate([quantity(law) for law in laws])
 
     cooperativity = of(lambda law: law.log_cooperativity)
-    energies = [
-        fitted_line(energy).slope for energy in _without_each(sampled.energy_kJ_mol[..., 0])
-    ]
-    squares = fitted_line(sampled.end_to_end2_nm2[..., 0].mean(axis=0))
+    energies = [fitted_line(energy).slope for energy in sampled.energy_kJ_mol[..., 0]]
+    squares = fitted_line(sampled.end_to_end2_nm2[0, :, 0])
     rows = []
     for concentration in concentrations:
         mixtures = [law.at(concentration) for law in laws]
@@ -354,27 +357,17 @@ def _row(
     )
 
 
-def _without_each(blocks: Any) -> list[Any]:
-    """Return the mean over all blocks, and the means without each."""
-    total, count = blocks.sum(axis=0), len(blocks)
-    return [total / count, *((total - block) / (count - 1) for block in blocks)]
-
-
-def _jackknifed(sampled: "Aggregates") -> list[AssociationLaw]:
+def _laws(sampled: "Aggregates") -> list[AssociationLaw]:
     """Return the law of all blocks, and those without each."""
-    logs, ratios = _without_each(sampled.log_integral), _without_each(sampled.over_open)
-    contours = _without_each(sampled.contour_nm)
-    parts = {name: _without_each(values) for name, values in sampled.parts.items()}
-    rings = {name: _without_each(values) for name, values in sampled.ring_share.items()}
     return [
         AssociationLaw.from_kinds(
-            logs[k],
-            ratios[k],
-            {name: values[k] for name, values in parts.items()},
-            {name: values[k] for name, values in rings.items()},
-            contours[k],
+            log,
+            sampled.over_open[k],
+            {name: values[k] for name, values in sampled.parts.items()},
+            {name: values[k] for name, values in sampled.ring_share.items()},
+            sampled.contour_nm[k],
         )
-        for k in range(len(logs))
+        for k, log in enumerate(sampled.log_integral)
     ]
 
 

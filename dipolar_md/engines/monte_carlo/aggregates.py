@@ -1,7 +1,7 @@
 """Configurational integrals of aggregates of one to some dozens of clusters, with their errors."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple
@@ -32,26 +32,26 @@ hardly attracts."""
 _EDGE = 1e5  # nm: of a box in which no aggregate meets its image
 _OTHERS, _SHARE_OF_OTHERS = -2.0, 0.06  # ln weight of other kinds at first; share of each allowed
 _REFINEMENTS = 12
-_FEWEST_STEPS, _MOST_STRETCHES = 50, 40  # of each size in a block; stretches that a block may take
 _PENALTIES = (0.1, 0.03, 0.01)  # taken from the weight of a size at every visit
 
 
 @dataclass(frozen=True)
 class Aggregates:
-    """Isolated aggregates of every size, in blocks that are independent estimates.
+    """Isolated aggregates of every size: from all blocks of the sampling, then without each.
 
-    Rows are sizes n = 1 … n_max, columns of the last axis of (…, 4) arrays kinds: open chains,
-    chains that are folded back on themselves, rings, branched aggregates. c_n = b_n zⁿ.
+    The first axis has 1 + blocks entries: the estimate, and those of the jackknife. The next has
+    sizes n = 1 … n_max, and a third of four kinds: open chains, chains that are folded back on
+    themselves, rings, branched aggregates. c_n = b_n zⁿ.
 
     Attributes:
-        log_integral: (blocks, n_max) ln b_n of open chains, b in nm^{3(n-1)}.
-        over_open: (blocks, n_max, 4) integrals of each kind over that of open chains.
-        energy_kJ_mol: (blocks, n_max, 4) mean potential energy, induced dipoles integrated out.
-        contour_nm: (blocks, n_max, 4) mean length of all bonds.
-        end_to_end2_nm2: (blocks, n_max, 4) mean square of the distance of the ends, of chains.
-        parts: (blocks, n_max, 4) by criterion, mean number of parts into which an aggregate falls
-            when bonds are counted by it.
-        ring_share: (blocks, n_max) by criterion, share of rings that are rings by it.
+        log_integral: ln b_n of open chains, b in nm^{3(n-1)}.
+        over_open: Integrals of each kind over that of open chains; NaN where those were not seen.
+        energy_kJ_mol: Mean potential energy by kind, induced dipoles integrated out.
+        contour_nm: Mean length of all bonds by kind.
+        end_to_end2_nm2: Mean square of the distance of the ends, by kind.
+        parts: By criterion, mean number of parts into which an aggregate of a kind falls when
+            bonds are counted by it.
+        ring_share: By criterion, share of rings that are rings by it.
         trials: Number of trials of the sampling.
         acceptance: Share of additions and removals that were accepted, on average.
     """
@@ -118,24 +118,25 @@ def sample_aggregates(
         trials = max(20000, int(seconds / blocks * 20000 / (time.perf_counter() - begin)))
     kept = []
     for _ in range(blocks):
-        kept.append(run.sample(trials, _FEWEST_STEPS))
+        kept.append(run.sample(trials))
         if stop():
             break
     induced = 1.5 * thermal_energy(interactions.temperature_K)
     own = induced if model["polarisability"][0] else 0.0
-    over_open = np.array([sums.over_open() for sums in kept])
-    means = np.array([sums.means() for sums in kept])
+    without = [kept[:k] + kept[k + 1 :] for k in range(len(kept))] if len(kept) > 1 else []
+    pooled = [_Pool(some) for some in (kept, *without)]
+    means = np.array([pool.means() for pool in pooled])
     sizes = np.arange(1, largest + 1)[:, None]
     return Aggregates(
-        log_integral=np.array([sums.log_integral() for sums in kept]),
-        over_open=over_open,
+        log_integral=np.array([pool.log_integral() for pool in pooled]),
+        over_open=np.array([pool.over_open() for pool in pooled]),
         energy_kJ_mol=means[..., 1] - own * sizes,
         contour_nm=means[..., 2],
         end_to_end2_nm2=means[..., 3],
         parts={name: means[..., PARTS + 2 * k] for k, name in enumerate(criteria)},
         ring_share={name: means[:, :, 2, PARTS + 2 * k + 1] for k, name in enumerate(criteria)},
         trials=trials * len(kept),
-        acceptance=float(np.mean([sums.acceptance() for sums in kept])),
+        acceptance=pooled[0].acceptance(),
     )
 
 
@@ -152,15 +153,19 @@ class _Sums:
         self.histogram = np.zeros((len(bias), 4), np.int64)
         self.measures = np.zeros((len(bias), 4, columns))
 
-    def add(self, other: "_Sums") -> None:
-        """Add what another stretch at the same weights has added up."""
-        self.chances += other.chances
-        self.histogram += other.histogram
-        self.measures += other.measures
+    def counts(self) -> Floats:
+        """Return (n_max, 4) visits, of each kind as if it had the weight of open chains."""
+        return np.asarray(self.histogram[1:] * np.exp(self.bias[1:, OPEN, None] - self.bias[1:]))
 
-    def fewest_steps(self) -> float:
-        """Return how often the step between sizes was tried that was tried least."""
-        return float(min(self.chances[1:-1, TRIED_UP].min(), self.chances[2:, TRIED_DOWN].min()))
+
+class _Pool:
+    """What several stretches of sampling say together."""
+
+    def __init__(self, some: Sequence[_Sums]) -> None:
+        self.steps = some[0].steps
+        self.chances = np.sum([sums.chances for sums in some], axis=0)
+        self.counts = np.sum([sums.counts() for sums in some], axis=0)
+        self.measures = np.sum([sums.measures for sums in some], axis=0)
 
     def log_ratios(self) -> Floats:
         """Return ln b_{n+1}/b_n for n = 1 … n_max - 1; NaN where one direction was never tried."""
@@ -175,9 +180,10 @@ class _Sums:
         return np.concatenate([[0.0], np.cumsum(self.log_ratios())])
 
     def over_open(self) -> Floats:
-        """Return (n_max, 4) integrals of each kind over that of open chains."""
-        counts = self.histogram[1:] * np.exp(self.bias[1:, OPEN, None] - self.bias[1:])
-        return np.asarray(counts / np.maximum(counts[:, OPEN, None], 1))
+        """Return (n_max, 4) integrals of each kind over that of open chains; NaN where unseen."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratios = self.counts / self.counts[:, OPEN, None]
+        return np.where(np.isfinite(ratios), ratios, np.nan)
 
     def means(self) -> Floats:
         """Return (n_max, 4, columns) means; 0 where a kind was never seen."""
@@ -200,7 +206,7 @@ class _Run:
         self.bias = np.zeros((largest + 1, 4))
         self.bias[:, 1:] = _OTHERS
         self.steps = np.zeros(largest)
-        self.chances = np.zeros((largest + 1, 4))
+        self.known: list[_Sums] = []
 
     def grow(self, trials: int, penalty: float = 0.0) -> _Sums:
         sums = _Sums(self.steps, self.bias, PARTS + 2 * len(self.criteria))
@@ -234,22 +240,12 @@ class _Run:
         for _ in range(_REFINEMENTS):
             self.sample(500 * self.largest)
 
-    def sample(self, trials: int, fewest: int = 0) -> _Sums:
-        """Return the sums of a stretch at fixed weights; then make the weights better by it.
-
-        The stretch is as long again, and again, until each step between sizes was tried `fewest`
-        times both ways: sizes are walked through at random, and a short stretch misses some.
-        """
+    def sample(self, trials: int) -> _Sums:
+        """Return the sums of a stretch at fixed weights; then make the weights better by it."""
         sums = self.grow(trials)
-        for _ in range(_MOST_STRETCHES):
-            if sums.fewest_steps() >= fewest:
-                break
-            sums.add(self.grow(trials))
         self.lower_others(sums)
-        self.chances += sums.chances
-        total = _Sums(self.steps, self.bias, 0)
-        total.chances = self.chances
-        ratios = total.log_ratios()
+        self.known.append(sums)
+        ratios = _Pool(self.known).log_ratios()
         self.set_steps(np.where(np.isfinite(ratios), ratios, self.steps[1:]))
         return sums
 

@@ -128,7 +128,6 @@ class MonteCarloEngine:
             )
         widths = tuned_widths(system, stage.end.applied_to(interactions))
         tally = np.zeros((len(NAMES), 2), np.int64)
-        system = rounded(compressed(system, stage.environment(stage.first_step)))
         for todo, done in stage.chunks():
             now = stage.environment(done)
             here = rounded(compressed(system, now))
