@@ -129,7 +129,8 @@ class AssociationLaw:
         log, ratios = np.asarray(log_integral, np.float64), np.asarray(over_open, np.float64)
         if not (np.isfinite(log).all() and np.isfinite(ratios).all()):
             raise InputError(
-                f"chains of some of {len(log)} sizes were never seen; sample longer (seconds, trials)"
+                f"chains of some of {len(log)} sizes were never seen; sample longer (seconds or "
+                "trials)"
             )
         weights = ratios[:, [0, 1, 3]]
         total = weights.sum(axis=1)
