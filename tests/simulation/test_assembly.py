@@ -550,7 +550,7 @@ def test_overlapping_clusters_stop_at_once():
     ("options", "told"),
     [
         ({"threads": 0}, r"threads must be at least 1 \(found 0\)"),
-        ({"engine": "gromacs"}, "engine must be auto, hoomd or lammps"),
+        ({"engine": "gromacs"}, "engine must be auto, hoomd, lammps or monte_carlo"),
         ({"device": "tpu"}, "device auto, cpu or gpu"),
         ({"seed": -1}, r"key 'seed'.*\(found -1\)"),
         ({"overrides": {"n_clusters": 10}}, "box too small for the cutoff"),

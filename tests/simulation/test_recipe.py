@@ -319,7 +319,10 @@ def test_wrong_values_are_told_file_key_value_and_range(overrides, told):
         ("concentration_mM = 0.5", ["stages.solution.concentration_mM is missing"]),
         ("temperature_K = 298.15", ["key 'temperature_K' is missing"]),
         ("cutoff_nm = 10.0", ["key 'cutoff_nm' is missing"]),
-        ("time_ns = 4.0", ["key 'stages.0.time_ns' is missing"]),
+        ("time_ns = 4.0", ["key 'stages.0': time_ns is missing: sampling = 'dynamics' needs it"]),
+        ("viscosity_mPa_s = 0.413", ["key 'viscosity_mPa_s' is missing: sampling = 'dynamics'"]),
+        ("friction_scale = 0.02", ["key 'friction_scale' is missing: sampling = 'dynamics'"]),
+        ("frame_interval_ns = 0.4", ["key 'frame_interval_ns' is missing: sampling = 'dyn"]),
         ("time_step_ps = 0.8", ["key 'time_step_ps' is missing"]),
         ('name = "dry"', ["key 'stages.2.name' is missing"]),
         ('cluster = "r-au-cu"', ["key 'components.0.cluster' is missing"]),
@@ -346,6 +349,5 @@ def test_permittivity_says_why_it_is_asked_for(tmp_path):
 def test_defaults_are_few_and_physics_has_none():
     required = {name for name, field in dm.Recipe.model_fields.items() if field.is_required()}
     assert required == {
-        *("name", "title", "n_clusters", "temperature_K", "viscosity_mPa_s"),
-        *("friction_scale", "time_step_ps", "frame_interval_ns", "sources", "components", "stages"),
-    }
+        *("name", "title", "n_clusters", "temperature_K", "sources", "components", "stages"),
+    }  # what belongs to time is needed where there is time
