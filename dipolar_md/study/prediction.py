@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dipolar_md import theory
-from dipolar_md.analysis.association import HELD, AssociationLaw, Populations, fitted_line
+from dipolar_md.analysis.association import (
+    HELD,
+    AssociationLaw,
+    Populations,
+    UnmeasuredError,
+    fitted_line,
+)
 from dipolar_md.analysis.bonds import CRITERIA, DEFAULT_CRITERION
 from dipolar_md.analysis.timeseries import Estimate
 from dipolar_md.chemistry.cluster import Cluster, load_cluster
@@ -106,17 +112,19 @@ class LengthPrediction:
         cluster: Name of the cluster.
         temperature_K: Temperature.
         variants: Predictions by set of assumptions.
+        unmeasured: Assumptions by which bonds are too strong to be measured in the time given.
     """
 
     cluster: str
     temperature_K: float
     variants: tuple[Variant, ...]
+    unmeasured: tuple[str, ...] = ()
 
     @property
     def sentence(self) -> str:
         """Does it wire, how long, and what decides it, in plain words."""
         if not self.variants:
-            return f"{self.cluster}: nothing was predicted."
+            return f"{self.cluster}: nothing was predicted. {' '.join(self.unmeasured)}".rstrip()
         at = [variant.by_concentration[-1] for variant in self.variants]
         lengths = [one.held_wire_length_nm.value for one in at]
         low, high = min(lengths), max(lengths)
@@ -154,6 +162,7 @@ class LengthPrediction:
             "temperature_K": self.temperature_K,
             "sentence": self.sentence,
             "variants": [_plain(variant) for variant in self.variants],
+            "unmeasured": list(self.unmeasured),
         }
 
 
@@ -239,13 +248,19 @@ def predict_lengths(
     for body in bodies.values():
         for alpha in alphas:
             _check_polarisability(body, alpha)
-    variants = []
+    variants, unmeasured = [], []
     for contact, body in bodies.items():
         for alpha in alphas:
-            variants.append(_variant(body, terms, alpha, concentrations, seconds, trials, seed))
-            if progress(f"contact {contact:g} nm, polarisability {alpha:g} nm³"):
-                return LengthPrediction(chosen.name, temperature_K, tuple(variants))
-    return LengthPrediction(chosen.name, temperature_K, tuple(variants))
+            name = f"contact {contact:g} nm, polarisability {alpha:g} nm³"
+            try:
+                variants.append(_variant(body, terms, alpha, concentrations, seconds, trials, seed))
+            except UnmeasuredError as error:
+                unmeasured.append(f"{name}: {error}")
+            if progress(name):
+                return LengthPrediction(
+                    chosen.name, temperature_K, tuple(variants), tuple(unmeasured)
+                )
+    return LengthPrediction(chosen.name, temperature_K, tuple(variants), tuple(unmeasured))
 
 
 def _numbers(given: float | Sequence[float] | None, default: Sequence[float]) -> tuple[float, ...]:
