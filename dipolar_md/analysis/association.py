@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 
-from dipolar_md.errors import InputError
+from dipolar_md.errors import DipolarMDError, InputError
 from dipolar_md.units import MILLIMOLAR
 
 Floats = NDArray[np.float64]
@@ -36,6 +36,10 @@ HELD = "held"
 """Name of the loose criterion: all that hangs together."""
 _MOST_RING = 200_000
 _LOG_MOST = -1e-12  # ln z κ: chains of 10¹² are long enough
+
+
+class UnmeasuredError(DipolarMDError):
+    """Bonds are so strong that the sampling didn't see them open often enough."""
 
 
 class Line(NamedTuple):
@@ -128,9 +132,10 @@ class AssociationLaw:
         """
         log, ratios = np.asarray(log_integral, np.float64), np.asarray(over_open, np.float64)
         if not (np.isfinite(log).all() and np.isfinite(ratios).all()):
-            raise InputError(
-                f"chains of some of {len(log)} sizes were never seen; sample longer (seconds or "
-                "trials)"
+            raise UnmeasuredError(
+                f"chains of some of {len(log)} sizes were never seen: bonds are too strong for the "
+                "time of the sampling, so wires are longer than those of weaker ones; sample "
+                "longer (seconds, trials)"
             )
         weights = ratios[:, [0, 1, 3]]
         total = weights.sum(axis=1)

@@ -123,6 +123,8 @@ def print_prediction(found: "LengthPrediction") -> None:
         "bonds that are stretched for a moment included. Overlap above 1: chains touch, which an "
         "ideal law doesn't know."
     )
+    for text in found.unmeasured:
+        out.print(f"[yellow]not measured:[/] {escaped(text)}")
     out.print(f"[bold]{escaped(found.sentence)}[/]")
 
 

@@ -6,6 +6,7 @@ lengths. Nothing is left of the history of a run, and nothing is known of a drop
 fast for equilibrium.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -15,7 +16,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dipolar_md import theory
-from dipolar_md.analysis.association import HELD, AssociationLaw, Populations, fitted_line
+from dipolar_md.analysis.association import (
+    HELD,
+    AssociationLaw,
+    Populations,
+    UnmeasuredError,
+    fitted_line,
+)
 from dipolar_md.analysis.bonds import CRITERIA, DEFAULT_CRITERION
 from dipolar_md.analysis.timeseries import Estimate
 from dipolar_md.chemistry.cluster import Cluster, load_cluster
@@ -106,17 +113,19 @@ class LengthPrediction:
         cluster: Name of the cluster.
         temperature_K: Temperature.
         variants: Predictions by set of assumptions.
+        unmeasured: Assumptions by which bonds are too strong to be measured in the time given.
     """
 
     cluster: str
     temperature_K: float
     variants: tuple[Variant, ...]
+    unmeasured: tuple[str, ...] = ()
 
     @property
     def sentence(self) -> str:
         """Does it wire, how long, and what decides it, in plain words."""
         if not self.variants:
-            return f"{self.cluster}: nothing was predicted."
+            return f"{self.cluster}: nothing was predicted. {' '.join(self.unmeasured)}".rstrip()
         at = [variant.by_concentration[-1] for variant in self.variants]
         lengths = [one.held_wire_length_nm.value for one in at]
         low, high = min(lengths), max(lengths)
@@ -154,6 +163,7 @@ class LengthPrediction:
             "temperature_K": self.temperature_K,
             "sentence": self.sentence,
             "variants": [_plain(variant) for variant in self.variants],
+            "unmeasured": list(self.unmeasured),
         }
 
 
@@ -217,35 +227,39 @@ def predict_lengths(
             two clusters would polarise each other without end.
         EngineMissingError: numba is not installed.
     """
-    chosen = load_cluster(cluster) if not isinstance(cluster, Cluster) else cluster
-    known = getattr(chosen, "polarisability_nm3", None)
+    chosen = load_cluster(cluster)
+    known = chosen.polarisability_nm3
     alphas = _numbers(polarisation, (0.0,) if known is None else (0.0, float(known.value)))
     other = chosen.alternative_axial_contact_nm
     own = (chosen.axial_contact_nm.value,) + ((other.value,) if other else ())
     contacts = _numbers(axial_contact_nm, own)
     concentrations = _numbers(concentration_mM, CONCENTRATIONS_mM)
-    for concentration in concentrations:
-        if not (math.isfinite(concentration) and concentration > 0):
-            raise InputError(
-                f"concentration_mM must be positive and finite (found {concentration})"
-            )
-    for alpha in alphas:
-        if not (math.isfinite(alpha) and alpha >= 0):
-            raise InputError(
-                f"polarisation must be finite and not negative, in nm³ (found {alpha})"
-            )
+    _check("concentration_mM must be positive and finite", concentrations, lambda x: x > 0)
+    _check("polarisation must be finite and not negative, in nm³", alphas, lambda x: x >= 0)
     terms = Interactions(temperature_K, relative_permittivity, cutoff_nm=cutoff_nm)
     bodies = {contact: coarse_grain(chosen, axial_contact_nm=contact) for contact in contacts}
-    for body in bodies.values():
-        for alpha in alphas:
-            _check_polarisability(body, alpha)
-    variants = []
-    for contact, body in bodies.items():
-        for alpha in alphas:
-            variants.append(_variant(body, terms, alpha, concentrations, seconds, trials, seed))
-            if progress(f"contact {contact:g} nm, polarisability {alpha:g} nm³"):
-                return LengthPrediction(chosen.name, temperature_K, tuple(variants))
-    return LengthPrediction(chosen.name, temperature_K, tuple(variants))
+    asked = list(itertools.product(bodies, alphas))
+    for contact, alpha in asked:
+        _check_polarisability(bodies[contact], alpha)
+    variants, unmeasured = [], []
+    for contact, alpha in asked:
+        name = f"contact {contact:g} nm, polarisability {alpha:g} nm³"
+        try:
+            variants.append(
+                _variant(bodies[contact], terms, alpha, concentrations, seconds, trials, seed)
+            )
+        except UnmeasuredError as error:
+            unmeasured.append(f"{name}: {error}")
+        if progress(name):
+            break
+    return LengthPrediction(chosen.name, temperature_K, tuple(variants), tuple(unmeasured))
+
+
+def _check(rule: str, values: Sequence[float], holds: Callable[[float], bool]) -> None:
+    """Raise where a value is not finite or doesn't hold to a rule."""
+    for value in values:
+        if not (math.isfinite(value) and holds(value)):
+            raise InputError(f"{rule} (found {value})")
 
 
 def _numbers(given: float | Sequence[float] | None, default: Sequence[float]) -> tuple[float, ...]:

@@ -9,7 +9,7 @@ import pytest
 import dipolar_md as dm
 from dipolar_md.study.equilibrium import coiled_chains, find_equilibrium, judge
 
-FEW = {"trials": 6000000, "concentration_mM": [1.0, 10.0]}
+FEW = {"trials": 2000000, "concentration_mM": [1.0, 10.0]}
 
 
 @pytest.fixture(scope="module")
@@ -17,6 +17,7 @@ def ahead():
     return dm.predict_lengths("r-au-cu", polarisation=[0.0, 0.2], axial_contact_nm=1.822, **FEW)
 
 
+@pytest.mark.validate
 def test_a_prediction_has_the_numbers_under_their_names(ahead):
     found = json.loads(json.dumps(ahead.to_dict()))
     plain, polarised = found["variants"]
@@ -37,6 +38,7 @@ def test_a_prediction_has_the_numbers_under_their_names(ahead):
     assert "polarisability decides" in ahead.sentence
 
 
+@pytest.mark.validate
 def test_lengths_are_near_those_of_many_clusters(ahead):
     """R-Au-Cu at 10 mM: 21.5 ± 0.3 by Monte Carlo of 1,000 clusters from two starts."""
     row = ahead.variants[0].by_concentration[1]
@@ -45,6 +47,7 @@ def test_lengths_are_near_those_of_many_clusters(ahead):
     assert found == pytest.approx(21.5, abs=3 * math.hypot(error, 1.0))
 
 
+@pytest.mark.validate
 def test_predictions_repeat_and_stop_where_they_are_told():
     one, other = (
         dm.predict_lengths("r-au-cu", axial_contact_nm=1.822, trials=60000) for _ in range(2)

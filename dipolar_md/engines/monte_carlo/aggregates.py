@@ -30,8 +30,10 @@ REACH_CONTACTS, HIGHEST_ENERGY = 1.5, -0.2
 contact energies. Looser than any bond that is counted, so that what is left out, pairs beyond,
 hardly attracts."""
 _EDGE = 1e5  # nm: of a box in which no aggregate meets its image
-_OTHERS, _SHARE_OF_OTHERS = -2.0, 0.06  # ln weight of other kinds at first; share of each allowed
-_REFINEMENTS = 12
+_OTHERS = -15.0  # ln weight of kinds that aren't open chains, before anything is known
+_FREE_STEP, _HIGHEST = 9.0, -2.0  # later: this less ln b_{n+1}/b_n, as a ring has one bond more
+_SHARE_OF_OTHERS = 0.06  # share of visits of each that is allowed
+_REFINEMENTS = 20
 _PENALTIES = (0.1, 0.03, 0.01)  # taken from the weight of a size at every visit
 
 
@@ -236,6 +238,7 @@ class _Run:
         steps = -np.diff(self.bias[1:, OPEN])
         steps[4:] = np.median(steps[4:]) if len(steps) > 4 else 0.0
         self.steps = np.concatenate([[0.0], steps])
+        self.bias[:, 1:] += min(_HIGHEST, _FREE_STEP - float(steps[-1])) - _OTHERS
         self.set_steps(steps)
         for _ in range(_REFINEMENTS):
             self.sample(500 * self.largest)
