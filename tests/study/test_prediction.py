@@ -47,12 +47,17 @@ def test_lengths_are_near_those_of_many_clusters(ahead):
     assert found == pytest.approx(21.5, abs=3 * math.hypot(error, 1.0))
 
 
-@pytest.mark.validate
-def test_predictions_repeat_and_stop_where_they_are_told():
-    one, other = (
-        dm.predict_lengths("r-au-cu", axial_contact_nm=1.822, trials=60000) for _ in range(2)
-    )
+def test_a_short_prediction_repeats_and_is_near_many_clusters():
+    quick = {"polarisation": 0.0, "axial_contact_nm": 1.822, "trials": 60000}
+    one, other = (dm.predict_lengths("r-au-cu", 10.0, **quick) for _ in range(2))
     assert one.to_dict() == other.to_dict()
+    found, error = one.variants[0].by_concentration[0].mean_chain_length
+    assert 0 < error < 6
+    assert found == pytest.approx(21.5, abs=3 * math.hypot(error, 1.0))
+
+
+@pytest.mark.validate
+def test_a_prediction_stops_where_it_is_told():
     both = dm.predict_lengths("r-au-cu", trials=60000, polarisation=0.0, progress=lambda text: True)
     assert len(both.variants) == 1
 
