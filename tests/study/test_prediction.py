@@ -9,7 +9,7 @@ import pytest
 import dipolar_md as dm
 from dipolar_md.study.equilibrium import coiled_chains, find_equilibrium, judge
 
-FEW = {"trials": 6000000, "concentration_mM": [1.0, 10.0]}
+FEW = {"trials": 100000, "concentration_mM": [1.0, 10.0]}
 
 
 @pytest.fixture(scope="module")
