@@ -34,7 +34,6 @@ from dipolar_md.units import MILLIMOLAR
 Floats = NDArray[np.float64]
 HELD = "held"
 """Name of the loose criterion: all that hangs together."""
-_MOST_RING = 200_000
 _LOG_MOST = -1e-12  # ln z κ: chains of 10¹² are long enough
 
 
@@ -188,15 +187,16 @@ class AssociationLaw:
         return max(0.0, fitted_line(self.open_parts[criterion]).slope)
 
     @cached_property
-    def _rings(self) -> Floats:
-        """Ln (b_n/κⁿ) of rings, extended beyond n_max by n^(-5/2)."""
-        sizes = np.arange(1, _MOST_RING + 1)
-        most = len(self.log_rings)
-        known = self.log_rings - self.tail.slope * sizes[:most]
-        level = known + 2.5 * np.log(sizes[:most])
-        upper = np.exp(level[most // 2 :])
-        beyond = np.log(upper.mean()) if upper.any() else -np.inf
-        return np.concatenate([known, beyond - 2.5 * np.log(sizes[most:])])
+    def _ring_level(self) -> float:
+        """R of long rings, b_n = R κⁿ n^(-5/2), as in the upper half of the sizes."""
+        sizes = np.arange(1, len(self.log_rings) + 1)
+        level = np.exp(self.log_rings - self.tail.slope * sizes + 2.5 * np.log(sizes))
+        return float(level[len(sizes) // 2 :].mean())
+
+    def _ring_populations(self, log_x: float) -> Floats:
+        """Return the rings per nm³ of each size that was sampled, for x = zκ."""
+        sizes = np.arange(1, len(self.log_rings) + 1)
+        return np.asarray(np.exp(self.log_rings + sizes * (log_x - self.tail.slope)))
 
     def at(self, concentration_mM: float) -> Populations:
         """Return the ideal mixture at a concentration.
@@ -225,7 +225,7 @@ class AssociationLaw:
         return Populations(
             free_mM=free / MILLIMOLAR,
             mean_chain_length={
-                name: total / self._parts(name, log_x, weights, rings) for name in self.parts
+                name: total / self._parts(name, log_x, weights) for name in self.parts
             },
             tail_mean_length={
                 name: 1 / -math.expm1(log_x + math.log1p(-self.breaks_per_bond(name)))
@@ -233,7 +233,7 @@ class AssociationLaw:
             },
             monomer_fraction=free / total,
             ring_fraction={
-                name: self._ring_clusters(log_x, self._extended(share)) / total
+                name: self._ring_clusters(log_x, share) / total
                 for name, share in self.ring_share.items()
             },
             branched_fraction=float((sizes * weights * self.branched).sum() / total),
@@ -246,34 +246,35 @@ class AssociationLaw:
         short = sizes * np.exp(self.log_chains + sizes * (log_x - self.tail.slope))
         _, first = _geometric_sums(log_x, most)
         chains = float(short.sum()) + math.exp(self.tail.intercept) * first
-        return chains, self._ring_clusters(log_x, 1.0)
+        return chains, self._ring_clusters(log_x, np.ones(most))
 
-    def _ring_clusters(self, log_x: float, share: Floats | float) -> float:
-        sizes = np.arange(1, _MOST_RING + 1)
-        return float((share * sizes * np.exp(self._rings + sizes * log_x)).sum())
+    def _ring_clusters(self, log_x: float, share: Floats) -> float:
+        """Return the clusters per nm³ in rings, of which `share` (n_max,) count, by size.
 
-    @staticmethod
-    def _extended(share: Floats) -> Floats:
-        """Return shares of rings of all sizes: from n_max on they decay as in the upper half."""
+        Shares of larger rings decay as in the upper half of the sizes.
+        """
         most = len(share)
-        log = np.log(np.maximum(share[most // 2 :], 1e-12))
-        rate = min(0.0, float(np.polyfit(np.arange(len(log)), log, 1)[0])) if log.any() else 0.0
-        return np.concatenate(
-            [share, share[-1] * np.exp(rate * np.arange(1, _MOST_RING - most + 1))]
-        )
+        known = float((np.arange(1, most + 1) * share * self._ring_populations(log_x)).sum())
+        if not share[-1]:
+            return known
+        logs = np.log(np.maximum(share[most // 2 :], 1e-12))
+        rate = min(0.0, float(np.polyfit(np.arange(len(logs)), logs, 1)[0]))
+        last = float(share[-1]) * math.exp(-rate * most)
+        beyond = last * _ring_sums(rate + log_x, most)[1]
+        return known + self._ring_level * beyond
 
-    def _parts(self, name: str, log_x: float, weights: Floats, rings: float) -> float:
+    def _parts(self, name: str, log_x: float, weights: Floats) -> float:
         """Return the parts per nm³ by a criterion."""
-        most = len(weights)
-        slope = self.breaks_per_bond(name)
+        most, breaks = len(weights), self.breaks_per_bond(name)
         upper = np.arange(1, most + 1)[most // 2 :]
-        intercept = float((self.parts[name][most // 2 :] - slope * upper).mean())
+        intercept = float((self.parts[name][most // 2 :] - breaks * upper).mean())
         zeroth, first = _geometric_sums(log_x, most)
-        beyond = math.exp(self.tail.intercept) * (intercept * zeroth + slope * first)
-        sizes = np.arange(1, _MOST_RING + 1)
-        of_rings = np.exp(self._rings + sizes * log_x)
-        broken = np.concatenate([self.ring_parts[name], np.maximum(1, slope * sizes[most:])])
-        return float((weights * self.parts[name]).sum() + beyond + (of_rings * broken).sum())
+        chains = float((weights * self.parts[name]).sum())
+        chains += math.exp(self.tail.intercept) * (intercept * zeroth + breaks * first)
+        rings = float((self._ring_populations(log_x) * self.ring_parts[name]).sum())
+        # a ring of n falls into as many parts as it has breaks, pn, and stays one without any
+        cut = breaks * _ring_sums(log_x, most)[1] + _ring_sums(log_x - breaks, most)[0]
+        return chains + rings + self._ring_level * cut
 
 
 def _geometric_sums(log_x: float, most: int) -> tuple[float, float]:
@@ -281,3 +282,11 @@ def _geometric_sums(log_x: float, most: int) -> tuple[float, float]:
     rest = -math.expm1(log_x)
     first = math.exp((most + 1) * log_x)
     return first / rest, first * ((most + 1) / rest + math.exp(log_x) / rest**2)
+
+
+def _ring_sums(log_x: float, most: int) -> tuple[float, float]:
+    """Return Σ n^(-5/2) xⁿ and Σ n^(-3/2) xⁿ over n > most, x < 1, as integrals from most + ½."""
+    a, rate = most + 0.5, -log_x
+    decay = math.exp(-rate * a)
+    half = 2 * decay / math.sqrt(a) - 2 * math.sqrt(math.pi * rate) * math.erfc(math.sqrt(rate * a))
+    return 2 / 3 * (decay / a**1.5 - rate * half), half

@@ -65,8 +65,9 @@ def test_rings_hold_no_more_than_their_sum():
     rings = 1e-6  # nm⁻³
     mixture = law(rings=rings).at(1e6)
     sizes = np.arange(4, 200_001)
-    most = rings * (sizes**-1.5).sum() / MILLIMOLAR
-    assert mixture.ring_fraction[HELD] * 1e6 == pytest.approx(most, rel=0.1)
+    x = 1 - 1 / mixture.tail_mean_length[HELD]
+    known = rings * (sizes**-1.5 * x**sizes).sum() / MILLIMOLAR
+    assert mixture.ring_fraction[HELD] * 1e6 == pytest.approx(known, rel=1e-3)
     assert mixture.ring_fraction[HELD] < law(rings=rings).at(0.01).ring_fraction[HELD]
 
 
