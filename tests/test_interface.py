@@ -8,7 +8,7 @@ import pytest
 
 import dipolar_md as dm
 
-CLUSTERS = Path(dm.__file__).parents[1] / "params" / "clusters"
+CLUSTERS = Path(__file__).parents[1] / "params" / "clusters"
 L = 40.0
 
 

@@ -1,7 +1,7 @@
 """Equilibrium is shown, not claimed: two opposite starts, until both say the same.
 
 One starts from a random gas, the other from loosely coiled chains of a hundred clusters.
-They are done when their mean chain lengths agree and each has enough independent samples; until
+They are done when mean chain length and rings agree and each has enough independent samples; until
 then the result says what is missing.
 """
 
@@ -11,8 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dipolar_md.analysis.bonds import DEFAULT_CRITERION, find_neighbours
-from dipolar_md.analysis.chains import mean_length
+from dipolar_md.analysis.chains import find_chains
 from dipolar_md.analysis.timeseries import Equilibration, Estimate, equilibration, mean_estimate
 from dipolar_md.engines.choice import choose_engine
 from dipolar_md.engines.protocol import Engine, Floats, Report
@@ -37,6 +36,7 @@ class Equilibrium(NamedTuple):
         starts: The same by start.
         judged: Where each start became stationary, and how many independent samples it has.
         series: Mean chain length by start, after every chunk of sweeps.
+        rings: Share of clusters in rings by start, at the same moments; they open and close slowly.
         sweeps: Number of sweeps of each start.
         missing: What is missing, in words; empty at equilibrium.
         last: The last system by start.
@@ -46,6 +46,7 @@ class Equilibrium(NamedTuple):
     starts: dict[str, Estimate]
     judged: dict[str, Equilibration]
     series: dict[str, list[float]]
+    rings: dict[str, list[float]]
     sweeps: int
     missing: str
     last: dict[str, System]
@@ -158,6 +159,7 @@ def find_equilibrium(
         "chains": coiled_chains(body, count, concentration_mM, seed),
     }
     series: dict[str, list[float]] = {name: [] for name in STARTS}
+    rings: dict[str, list[float]] = {name: [] for name in STARTS}
     turn, done = 20 * chunk, 0
     while True:
         for number, name in enumerate(STARTS):
@@ -165,18 +167,21 @@ def find_equilibrium(
                 name, done + turn, 0.0, here, here, integrator="equilibrium", chunk_steps=chunk,
                 seed=2 * seed + number, first_step=done,
             )  # fmt: skip
-            now[name] = sampler.run(now[name], interactions, stage, _keeper(series[name]))
+            now[name] = sampler.run(
+                now[name], interactions, stage, _keeper(series[name], rings[name])
+            )
         done += turn
-        state = judge(series, done, relative_error, now)
+        state = judge(series, rings, done, relative_error, now)
         if state.equilibrated or done >= sweeps or stop(state):
             return state
         turn = min(done // 2 // chunk * chunk or chunk, sweeps - done)  # judging costs, too
 
 
-def _keeper(series: list[float]) -> Callable[[Report], bool]:
+def _keeper(series: list[float], rings: list[float]) -> Callable[[Report], bool]:
     def keep(report: Report) -> bool:
-        system = report.read()
-        series.append(mean_length(find_neighbours(system), len(system), DEFAULT_CRITERION))
+        graph = find_chains(report.read())
+        series.append(graph.mean_length)
+        rings.append(graph.fraction("ring"))
         return False
 
     return keep
@@ -184,25 +189,41 @@ def _keeper(series: list[float]) -> Callable[[Report], bool]:
 
 def judge(
     series: dict[str, list[float]],
+    rings: dict[str, list[float]],
     sweeps: int,
     relative_error: float,
     last: dict[str, System],
 ) -> Equilibrium:
     """Return what series of two starts say together, and what is missing."""
     judged = {name: equilibration(values) for name, values in series.items()}
-    starts = {name: mean_estimate(series[name][found.start :])[0] for name, found in judged.items()}
+    starts = _means(series)
     (a, da), (b, db) = ((one.value, one.error or math.inf) for one in starts.values())
     value = Estimate((a + b) / 2, math.hypot(da, db) / 2)
-    reasons = [
-        f"the start from {name}: {found.reason}"
-        for name, found in judged.items()
-        if not found.equilibrated
-    ]
-    if abs(a - b) > _AGREE * math.hypot(da, db):
-        reasons.append(
-            f"the starts disagree: {a:.4g} ± {da:.2g} from {STARTS[0]}, {b:.4g} ± {db:.2g} from "
-            f"{STARTS[1]}"
-        )
+    reasons = _differences("mean chain length", series) + _differences("rings", rings)
     if not (value.error or math.inf) <= relative_error * value.value:
         reasons.append(f"an error of {value.error:.2g}, {relative_error:.0%} was asked for")
-    return Equilibrium(value, starts, judged, series, sweeps, "; ".join(reasons), last)
+    return Equilibrium(value, starts, judged, series, rings, sweeps, "; ".join(reasons), last)
+
+
+def _means(series: dict[str, list[float]]) -> dict[str, Estimate]:
+    """Return the mean of each series from where it is stationary."""
+    return {
+        name: mean_estimate(values[equilibration(values).start :])[0]
+        for name, values in series.items()
+    }
+
+
+def _differences(quantity: str, series: dict[str, list[float]]) -> list[str]:
+    """Return what keeps the series of two starts from being one."""
+    reasons = [
+        f"{quantity} of the start from {name}: {found.reason}"
+        for name, values in series.items()
+        if not (found := equilibration(values)).equilibrated
+    ]
+    (a, da), (b, db) = ((one.value, one.error or 0.0) for one in _means(series).values())
+    if abs(a - b) > _AGREE * math.hypot(da, db):
+        reasons.append(
+            f"the starts disagree in {quantity}: {a:.4g} ± {da:.2g} from {STARTS[0]}, "
+            f"{b:.4g} ± {db:.2g} from {STARTS[1]}"
+        )
+    return reasons

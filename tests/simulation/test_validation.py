@@ -25,7 +25,7 @@ def test_translation_and_rotation_have_the_bath_temperature(engine, fraction_of_
     chosen, _ = dm.choose_engine(engine)
     gas = dm.random_gas(dm.make_plan(recipe).counts, 10.0, seed=1)
     drying = dm.Stage("drying", round(4000 / dt), dt, wet, dry, chunk_steps=500, seed=1, **common)
-    chained = chosen.run(gas, terms, drying, lambda report: False)
+    chained = chosen.run(gas, wet.applied_to(terms), drying, lambda report: False)
     samples = []
 
     def observe(report):
@@ -33,7 +33,7 @@ def test_translation_and_rotation_have_the_bath_temperature(engine, fraction_of_
         return False
 
     hold = dm.Stage("dry", round(20_000 / dt), dt, dry, dry, chunk_steps=50, seed=2, **common)
-    chosen.run(chained, terms, hold, observe)
+    chosen.run(chained, dry.applied_to(terms), hold, observe)
     relative = np.array(samples) / 298.15
     blocks = np.array([block.mean(axis=0) for block in np.array_split(relative, 20)])
     means, errors = blocks.mean(axis=0), [standard_error(column) for column in blocks.T]

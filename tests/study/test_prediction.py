@@ -97,8 +97,11 @@ def test_two_starts_meet_where_they_can():
 def test_what_is_missing_is_said():
     rng = np.random.default_rng(1)
     apart = {"monomers": list(5 + rng.normal(size=200)), "chains": list(9 + rng.normal(size=200))}
-    assert "the starts disagree" in judge(apart, 100, 0.1, {}).missing
+    none = {"monomers": [0.0] * 200, "chains": [0.0] * 200}
+    assert "the starts disagree in mean chain length" in judge(apart, none, 100, 0.1, {}).missing
     drifting = {"monomers": list(np.linspace(1, 9, 200)), "chains": apart["chains"]}
-    assert "the start from monomers" in judge(drifting, 100, 0.1, {}).missing
+    assert "of the start from monomers" in judge(drifting, none, 100, 0.1, {}).missing
     same = {"monomers": apart["chains"], "chains": list(9 + rng.normal(size=200))}
-    assert judge(same, 100, 0.1, {}).equilibrated
+    assert judge(same, none, 100, 0.1, {}).equilibrated
+    rings = {"monomers": list(0.3 + 0.01 * rng.normal(size=200)), "chains": [0.0] * 200}
+    assert "the starts disagree in rings" in judge(same, rings, 100, 0.1, {}).missing
