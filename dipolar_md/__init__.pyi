@@ -19,9 +19,14 @@ from .analysis.growth import (
 )
 from .analysis.handedness import Handedness as Handedness, Twist as Twist, handedness as handedness
 from .analysis.micrograph import (
+    ImageQuality as ImageQuality,
     Measurement as Measurement,
     Micrograph as Micrograph,
     measure_micrograph as measure_micrograph,
+)
+from .analysis.microscope import (
+    Microscope as Microscope,
+    load_microscope as load_microscope,
     simulate_micrograph as simulate_micrograph,
 )
 from .analysis.nanowires import (

@@ -8,13 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dipolar_md.analysis.micrograph import (
-    REACH_NM,
-    Measurement,
-    Micrograph,
-    measure_micrograph,
-    simulate_micrograph,
-)
+from dipolar_md.analysis.micrograph import Measurement, Micrograph, measure_micrograph
+from dipolar_md.analysis.microscope import simulate_micrograph
 from dipolar_md.analysis.nanowires import NanowireStatistics, nanowire_statistics
 from dipolar_md.analysis.reference import (
     Comparison,
@@ -24,6 +19,7 @@ from dipolar_md.analysis.reference import (
     read_measured,
     simulated_samples,
 )
+from dipolar_md.analysis.wires import REACH_NM
 from dipolar_md.errors import InputError
 from dipolar_md.files import save_figure, write_bytes, write_csv, write_json
 from dipolar_md.images import encode_png, encode_tiff, read_image

@@ -9,7 +9,7 @@ from PIL import Image
 from scipy.spatial import cKDTree
 
 import dipolar_md as dm
-from dipolar_md.analysis.micrograph import link_wires
+from dipolar_md.analysis.wires import link_wires
 from dipolar_md.images import encode_png, encode_tiff, read_image
 
 BODY = dm.coarse_grain(dm.load_cluster("r-au-cu"))
