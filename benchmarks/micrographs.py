@@ -9,7 +9,7 @@ Recall and precision count cores farther than 0.6 nm from the edges, matched one
 0.35 nm. scikit-image's `blob_log` and trackpy's `locate` see the same images, binned to the same
 pixels, at several thresholds; each is given the one that is best for the whole grid in hindsight.
 
-    python benchmarks/micrographs.py [--images 200] [--seed 2026] [--json rows.json] [--plot map.png]
+    python benchmarks/micrographs.py [--images 200] [--seed 2026] [--json FILE] [--plot FILE]
 """
 
 import argparse
@@ -47,7 +47,7 @@ def conditions(images: int, seed: int) -> list[dict[str, float]]:
                 "defocus_nm": 150 * defocus,
                 "lens": float(k % 4 > 1),
                 "crossing": float(k % 2),
-                "length": int(round(5 * 40**length)),
+                "length": round(5 * 40**length),
                 "seed": seed * 1000 + k,
             }
         )

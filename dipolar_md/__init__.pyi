@@ -114,6 +114,8 @@ from .reports.micrograph import (
     compare_run as compare_run,
     image_run as image_run,
     measure_image as measure_image,
+    pool_images as pool_images,
+    PooledImages as PooledImages,
 )
 from .reports.run import (
     Analysis as Analysis,

@@ -62,6 +62,8 @@ class Cores(NamedTuple):
         typical: Median response of a core, in standard deviations.
         false: Expected number of spots above the threshold that are noise.
         missed: Expected number of cores below it.
+        grain: Standard deviation of the support's brightness, relative; 0 where none is seen.
+        grain_nm: Correlation length of the grain, nm.
     """
 
     centres_nm: Floats
@@ -74,6 +76,8 @@ class Cores(NamedTuple):
     typical: float
     false: float
     missed: float
+    grain: float
+    grain_nm: float
 
 
 def binned(image: Floats, times: int) -> Floats:
@@ -83,7 +87,8 @@ def binned(image: Floats, times: int) -> Floats:
     rows, columns = (-n % times for n in image.shape)
     padded = np.pad(image, ((0, rows), (0, columns)), mode="edge") if rows or columns else image
     height, width = padded.shape
-    return padded.reshape(height // times, times, width // times, times).mean(axis=(1, 3))
+    blocks = padded.reshape(height // times, times, width // times, times)
+    return np.asarray(blocks.mean(axis=(1, 3)))
 
 
 def bright_cores(image: Floats, pixel_nm: float, diameter_nm: float) -> tuple[bool, float]:
@@ -140,10 +145,11 @@ def find_cores(
         false_maxima(threshold, area, response.roughness),
         _decoys(response, places[sure], threshold, diameter_nm),
     )
-    places, slope_errors = _refined(response, places)
-    diameters, diameter_errors = _diameters(image, response, places, diameter_nm)
+    tops, slope_errors = _refined(response, places)
+    diameters, diameter_errors = _diameters(image, response, tops, diameter_nm)
+    grain, grain_nm = estimate_grain(image, response.background, pixel_nm, diameter_nm)
     return Cores(
-        centres_nm=(places[:, ::-1] + 0.5) * pixel_nm,
+        centres_nm=np.asarray((tops[:, ::-1] + 0.5) * pixel_nm),
         significance=heights if response.noise.any() else np.full(len(heights), np.inf),
         position_errors_nm=slope_errors * pixel_nm,
         diameters_nm=diameters,
@@ -153,6 +159,8 @@ def find_cores(
         typical=typical,
         false=false if response.noise.any() else 0.0,
         missed=missed,
+        grain=grain,
+        grain_nm=grain_nm,
     )
 
 
@@ -329,9 +337,7 @@ def _threshold(
     return sigmas, middle, missed(sigmas)
 
 
-def _decoys(
-    response: Response, places: Integers, threshold: float, diameter_nm: float
-) -> float:
+def _decoys(response: Response, places: Integers, threshold: float, diameter_nm: float) -> float:
     """Return how many spots of the other contrast lie away from cores, scaled to the whole image.
 
     Noise has no preferred sign, so as many of the cores are expected to be nothing.
@@ -403,3 +409,48 @@ def _ball_response(diameters: Floats, width: float) -> Floats:
     kernel = (2 - (r / width) ** 2) * np.exp(-((r / width) ** 2) / 2) / width**4
     step = diameters[:, None] / 2 * np.cos(angles)
     return np.asarray((thickness * kernel * r * step).sum(axis=1))
+
+
+def estimate_grain(
+    image: Floats, background: Mask, pixel_nm: float, diameter_nm: float
+) -> tuple[float, float]:
+    """Return strength and correlation length of what is not white in the noise of the ground.
+
+    The covariance of the ground over 1 to 3 pixels and more, σ² exp(-r²/4l²) for white noise that a
+    Gaussian of width l smooths; electrons are white and have none.
+
+    Args:
+        image: (H, W) grey values.
+        background: (H, W) pixels away from cores.
+        pixel_nm: Edge of a pixel, nm.
+        diameter_nm: Diameter of a core; changes over more than three are the ground's own, nm.
+
+    Returns:
+        σ over the mean of the ground, and l in nm; zeros where no covariance is seen.
+    """
+    rows, columns = (max((n - _TRIAL) // 2, 0) for n in image.shape)
+    part = (slice(rows, rows + _TRIAL), slice(columns, columns + _TRIAL))
+    ground, level = background[part].astype(np.float64), float(np.mean(image[part]))
+    if ground.mean() < 0.05 or not level:
+        return 0.0, 0.0
+    wide = 3 * diameter_nm / pixel_nm
+    smooth = ndimage.gaussian_filter(image[part] * ground, wide)
+    smooth /= np.maximum(ndimage.gaussian_filter(ground, wide), 1e-6)
+    rest = (image[part] - smooth) * ground
+    lags = np.arange(0, max(int(1.5 * diameter_nm / pixel_nm), 4))
+    covariance = np.zeros(len(lags))
+    for k in lags:
+        pairs = [(rest[k:], rest[: len(rest) - k], ground[k:], ground[: len(rest) - k])]
+        across, here = rest.T, ground.T
+        pairs.append((across[k:], across[: len(across) - k], here[k:], here[: len(across) - k]))
+        covariance[k] = np.mean([(a * b).sum() / max((m * n).sum(), 1) for a, b, m, n in pairs])
+    error = covariance[0] / np.sqrt(2 * ground.sum())
+    above = covariance > max(5 * error, 0.2 * covariance[1], 0.0)
+    last = int(np.argmin(np.append(above[1:], False))) + 1
+    if last < 3:
+        return 0.0, 0.0
+    squares = (lags[1:last] * pixel_nm) ** 2
+    slope, height = np.polyfit(squares, np.log(covariance[1:last]), 1)
+    if slope >= 0:
+        return 0.0, 0.0
+    return float(np.exp(height / 2) / abs(level)), float(np.sqrt(-1 / (4 * slope)))

@@ -1,4 +1,4 @@
-"""Micrographs: what is measured in an image of clusters, real or simulated, and how far to trust it.
+"""Micrographs: what is measured in an image of clusters, and how far it can be trusted.
 
 A micrograph shows spacings *projected* onto its plane. A chain that climbs looks shorter spaced
 than it is, so a simulation is compared with a micrograph through its own image.
@@ -8,15 +8,19 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
-from dipolar_md.analysis.cores import WIDTH_OF_DISK, Cores, bright_cores, find_cores
+from dipolar_md.analysis.cores import WIDTH_OF_DISK, Cores, binned, bright_cores, find_cores
 from dipolar_md.analysis.wires import (
     REACH_NM,
-    Estimate,
+    Fragments,
+    Interval,
+    bridge_crossings,
     bridge_gaps,
     link_wires,
     mean_wire_length,
-    median_estimate,
+    median_interval,
+    wire_fragments,
 )
 from dipolar_md.errors import InputError
 
@@ -26,9 +30,11 @@ Integers = NDArray[np.int64]
 PIXEL_NM = (1e-3, 10.0)
 """Finest and coarsest pixel that a microscope may have, nm."""
 _MOST_WRONG = 0.05  # of the cores, false or missed, up to which spacing and length are trusted
+_LEAST_SIGNAL = 6.2  # of a typical core over the noise; below, what is missed can't be told
 _FEWEST = 8  # cores
 _FEWEST_ENDS = 6  # of wires, away from the edges
 _MOST_BROKEN = 0.2  # of the ends, where only a core was missed
+_MOST_CROWDED = 0.4  # of the cores
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +102,9 @@ class Measurement:
         bright: Whether cores are brighter than the ground.
         spacing: Median spacing with its 95 % interval, nm.
         mean_length: Mean wire length with its 95 % interval, what the edges cut allowed for, nm.
+        fragments: What the picture shows of each wire, to pool pictures.
+        grain: Standard deviation of the support's brightness, relative; 0 where none is seen.
+        grain_nm: Correlation length of the grain, as in `simulate_micrograph`, nm.
         quality: Whether all this can be trusted.
     """
 
@@ -109,8 +118,11 @@ class Measurement:
     wires: tuple[Integers, ...]
     wire_lengths_nm: Floats
     bright: bool
-    spacing: Estimate
-    mean_length: Estimate
+    spacing: Interval
+    mean_length: Interval
+    fragments: Fragments
+    grain: float
+    grain_nm: float
     quality: ImageQuality
 
 
@@ -153,16 +165,15 @@ def measure_micrograph(
     cores = find_cores(-image if bright else image, pixel, core_diameter_nm, sigmas)
     kept = cores.sure if sigmas is not None else bridge_gaps(cores.centres_nm, cores.sure, reach_nm)
     centres = cores.centres_nm[kept]
-    links, wires = link_wires(centres, reach_nm)
+    links, pieces = link_wires(centres, reach_nm)
+    wires = bridge_crossings(centres, pieces, reach_nm)
     steps = np.linalg.norm(centres[links[:, 0]] - centres[links[:, 1]], axis=1)
     lengths = np.array(
         [np.linalg.norm(np.diff(centres[wire], axis=0), axis=1).sum() for wire in wires]
     )
     order = np.argsort(-lengths, kind="stable")
     missed = max(cores.missed - float((kept & ~cores.sure).sum()), 0.0)
-    mean_length, ends = mean_wire_length(
-        centres, wires, micrograph.size_nm, reach_nm + core_diameter_nm / 2
-    )
+    fragments = wire_fragments(centres, wires, micrograph.size_nm, reach_nm + core_diameter_nm / 2)
     return Measurement(
         centres_nm=centres,
         significance=cores.significance[kept],
@@ -174,9 +185,12 @@ def measure_micrograph(
         wires=tuple(wires[k] for k in order),
         wire_lengths_nm=lengths[order],
         bright=bright,
-        spacing=median_estimate(steps),
-        mean_length=mean_length,
-        quality=_quality(cores, missed, ends),
+        spacing=median_interval(steps),
+        mean_length=mean_wire_length([fragments]),
+        fragments=fragments,
+        grain=cores.grain,
+        grain_nm=cores.grain_nm,
+        quality=_quality(cores, missed, fragments.ends, _crowded(centres, reach_nm)),
     )
 
 
@@ -210,30 +224,109 @@ def _check(
         )
 
 
-def _quality(cores: Cores, missed: float, ends: int) -> ImageQuality:
+def _crowded(centres: Floats, reach_nm: float) -> float:
+    """Return the part of the cores that have more than two neighbours within reach."""
+    from scipy.spatial import cKDTree
+
+    if not len(centres):
+        return 0.0
+    near = cKDTree(centres).query_ball_point(centres, reach_nm, return_length=True)
+    return float(np.mean(near > 3))  # itself and two
+
+
+def _quality(cores: Cores, missed: float, ends: int, crowded: float) -> ImageQuality:
     """Return whether the cores of an image can be trusted, and the wires that they make."""
     found = int(cores.sure.sum())
+    faults: list[str] = []
+    lengths: list[str] = []
     if found < max(_FEWEST, 3 * cores.false):
-        faults = [
+        faults.append(
             f"no cores stand out: {found} spot{'' if found == 1 else 's'} above the noise, "
             f"{cores.false:.1f} expected of noise alone"
-        ]
-        return ImageQuality(
-            cores.typical, cores.threshold, cores.false, missed, tuple(faults), tuple(faults)
         )
-    faults = []
-    if cores.false > _MOST_WRONG * found:
-        faults.append(f"{min(cores.false / found, 1):.0%} of the cores are expected to be noise")
-    if missed > _MOST_WRONG * (found + missed):
-        part = missed / (found + missed)
-        faults.append(f"{part:.0%} of the cores are expected to be missed")
-    lengths = list(faults)
-    if ends < _FEWEST_ENDS:
-        lengths.append(
-            f"only {ends} ends of wires are in the picture: a mean length needs {_FEWEST_ENDS}"
-        )
-    elif 2 * missed > _MOST_BROKEN * ends:
-        lengths.append(f"{2 * missed / ends:.0%} of the ends are expected to be missed cores")
+    else:
+        if cores.typical < _LEAST_SIGNAL:
+            faults.append(
+                f"a typical core stands out by {cores.typical:.1f} standard deviations of the "
+                f"noise; {_LEAST_SIGNAL:g} are needed"
+            )
+        if cores.false > _MOST_WRONG * found:
+            part = min(cores.false / found, 1)
+            faults.append(f"{part:.0%} of the cores are expected to be noise")
+        if missed > _MOST_WRONG * (found + missed):
+            part = missed / (found + missed)
+            faults.append(f"{part:.0%} of the cores are expected to be missed")
+        if ends < _FEWEST_ENDS:
+            lengths.append(
+                f"a mean length needs {_FEWEST_ENDS} ends of wires, the image has {ends}"
+            )
+        elif 2 * missed > _MOST_BROKEN * ends:
+            lengths.append(f"{2 * missed / ends:.0%} of the ends are expected to be missed cores")
+        if crowded > _MOST_CROWDED:
+            lengths.append(
+                f"{crowded:.0%} of the cores have more than two neighbours within reach, so it is "
+                "open which of them makes the wire"
+            )
     return ImageQuality(
-        cores.typical, cores.threshold, cores.false, missed, tuple(faults), tuple(lengths)
+        cores.typical,
+        cores.threshold,
+        cores.false,
+        missed,
+        tuple(faults),
+        tuple(faults + lengths),
     )
+
+
+def explain_unusable(image: Floats) -> str:
+    """Return why an image is no micrograph that could be measured, or nothing.
+
+    Args:
+        image: (H, W) grey values.
+
+    Returns:
+        A sentence: empty, saturated, or a diffraction pattern.
+    """
+    low, high = float(image.min()), float(image.max())
+    if not high > low:
+        return f"every pixel has the value {low:g}: an empty image"
+    for end, word in ((high, "largest"), (low, "smallest")):
+        clipped = image == end
+        part = float(clipped.mean())
+        if part > 0.3 and (part > 0.995 or _noisy(image, clipped, high - low)):
+            return (
+                f"{part:.0%} of the pixels have the {word} value, {end:g}: a saturated image; "
+                "expose so that the ground is grey"
+            )
+    if _is_diffraction(image):
+        return "a diffraction pattern, or the Fourier transform of an image: no cores to measure"
+    return ""
+
+
+def _noisy(image: Floats, clipped: NDArray[np.bool_], span: float) -> bool:
+    """Return whether pixels that are not clipped scatter; a drawing without noise does not."""
+    free = ~ndimage.binary_dilation(clipped, np.ones((3, 3)))
+    if not free.any():
+        return True
+    rough = ndimage.convolve(image, np.array([[1.0, -2, 1], [-2, 4, -2], [1, -2, 1]]))
+    return bool(np.median(np.abs(rough[free])) > 0.02 * span)
+
+
+def _is_diffraction(image: Floats) -> bool:
+    """Return whether a small, strong centre has the rest lie point-symmetric about it."""
+    times = max(min(image.shape) // 96, 1)
+    small = ndimage.gaussian_filter(binned(image, times), 1.5)
+    small = small - np.percentile(small, 1)
+    row, column = np.unravel_index(int(np.argmax(small)), small.shape)
+    middle = np.median(small)
+    if not (small.max() > 6 * middle and np.mean(small > small.max() / 2) < 0.05):
+        return False
+    reach = min(row, column, small.shape[0] - 1 - row, small.shape[1] - 1 - column)
+    if reach < min(small.shape) // 5:
+        return False
+    part = np.log1p(
+        np.maximum(small[row - reach : row + reach + 1, column - reach : column + reach + 1], 0)
+        / max(float(middle), 1e-12 * float(small.max()))
+    )
+    outer = np.hypot(*(np.mgrid[-reach : reach + 1, -reach : reach + 1])) > 0.15 * reach
+    turned = part[::-1, ::-1]
+    return bool(np.corrcoef(part[outer], turned[outer])[0, 1] > 0.6)

@@ -139,7 +139,9 @@ def load_microscope(name: str) -> Microscope:
     """
     microscope = load(Microscope, "microscopes", name)
     if (microscope.lens is None) == (microscope.probe is None):
-        raise InputError(f"{name}: a microscope has either [lens] (bright field) or [probe] (HAADF)")
+        raise InputError(
+            f"{name}: a microscope has either [lens] (bright field) or [probe] (HAADF)"
+        )
     return microscope
 
 
@@ -398,7 +400,7 @@ def _seen_through(
         part = thickness * scattered_per_nm(optics.core, voltage, inner)
         part += atoms * scattered_per_nm(optics.film, voltage, inner)
         sigma = width / np.sqrt(8 * np.log(2)) / pixel_nm
-        return ndimage.gaussian_filter(1 - np.exp(-part), sigma, mode="wrap")
+        return np.asarray(ndimage.gaussian_filter(1 - np.exp(-part), sigma, mode="wrap"))
     assert optics.lens is not None  # load_microscope has seen to that
     per_volt = phase_per_volt_nm(voltage)
     phase = thickness * optics.core.inner_potential_V.value

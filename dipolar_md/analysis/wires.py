@@ -1,12 +1,11 @@
 """Wires in a picture: cores joined into wires, and their mean length with what the edges cut."""
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-
-from dipolar_md.errors import InputError
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -20,9 +19,10 @@ def link_wires(
 ) -> tuple[Integers, list[Integers]]:
     """Return the links (B, 2) of cores within wires, and each wire's cores in order.
 
-    Pairs nearer than the reach are joined from the nearest to the farthest, where both cores have
+    Pairs nearer than the reach are joined, near and straight ones first, where both cores have
     fewer than two links and the wire wouldn't turn by more than 90°. So wires neither branch nor
-    fold back, and a denser film than one layer of wires links what only overlaps.
+    fold back, where two cross each goes straight on, and a denser film than one layer of wires
+    links what only overlaps.
 
     Args:
         centres_nm: (K, 2) cores, nm.
@@ -34,7 +34,7 @@ def link_wires(
     centres = np.asarray(centres_nm, dtype=np.float64).reshape(-1, 2)
     mates: list[list[int]] = [[] for _ in centres]
     links = []
-    for i, j in _nearest_first(centres, reach_nm):
+    for i, j in _straight_first(centres, reach_nm):
         if _goes_on(centres, mates, i, j) and _goes_on(centres, mates, j, i):
             mates[i].append(j)
             mates[j].append(i)
@@ -42,16 +42,36 @@ def link_wires(
     return np.array(links, dtype=np.int64).reshape(-1, 2), _traced(mates)
 
 
-def _nearest_first(centres: Floats, reach_nm: float) -> list[list[int]]:
-    """Return the pairs of cores nearer than the reach, the nearest first."""
+def _straight_first(centres: Floats, reach_nm: float) -> list[list[int]]:
+    """Return the pairs of cores nearer than the reach, in the order in which to join them.
+
+    By their distance, times up to three where neither core has a neighbour straight ahead.
+    """
     from scipy.spatial import cKDTree
 
     if not len(centres):
         return []
     pairs = cKDTree(centres).query_pairs(reach_nm, output_type="ndarray")
-    distances = np.linalg.norm(centres[pairs[:, 1]] - centres[pairs[:, 0]], axis=1)
-    nearest: list[list[int]] = pairs[np.argsort(distances, kind="stable")].tolist()
-    return nearest
+    steps = centres[pairs[:, 1]] - centres[pairs[:, 0]]
+    distances = np.linalg.norm(steps, axis=1)
+    ways = steps / np.maximum(distances, 1e-12)[:, None]
+    around: list[list[tuple[int, float, float]]] = [[] for _ in centres]
+    for (i, j), (x, y) in zip(pairs.tolist(), ways.tolist(), strict=True):
+        around[i].append((j, x, y))
+        around[j].append((i, -x, -y))
+    kinks = [
+        _kink(around[i], j, x, y) + _kink(around[j], i, -x, -y)
+        for (i, j), (x, y) in zip(pairs.tolist(), ways.tolist(), strict=True)
+    ]
+    order = np.argsort(distances * (1 + np.array(kinks)), kind="stable")
+    ordered: list[list[int]] = pairs[order].tolist()
+    return ordered
+
+
+def _kink(around: list[tuple[int, float, float]], other: int, x: float, y: float) -> float:
+    """Return 0 where a core has a neighbour opposite to another, or no other; up to 1 beside it."""
+    opposite = [-(x * u + y * v) for k, u, v in around if k != other]
+    return 1 - max(max(opposite), 0.0) if opposite else 0.0
 
 
 def _goes_on(centres: Floats, mates: list[list[int]], core: int, other: int) -> bool:
@@ -78,7 +98,7 @@ def _traced(mates: list[list[int]]) -> list[Integers]:
     return wires
 
 
-class Estimate(NamedTuple):
+class Interval(NamedTuple):
     """A number with its 95 % interval.
 
     Attributes:
@@ -92,7 +112,7 @@ class Estimate(NamedTuple):
     high: float
 
 
-NOTHING = Estimate(math.nan, math.nan, math.nan)
+NOTHING = Interval(math.nan, math.nan, math.nan)
 
 
 def bridge_gaps(
@@ -138,19 +158,105 @@ def bridge_gaps(
     return accepted
 
 
-def mean_wire_length(
+def bridge_crossings(
+    centres_nm: ArrayLike, wires: Sequence[Integers], reach_nm: float = REACH_NM
+) -> list[Integers]:
+    """Return wires that are joined where another one hides a core of theirs.
+
+    Two ends are joined where they look at each other within 45° across less than two reaches, and
+    a core or a bond of another wire lies between them. The nearest ends first.
+
+    Args:
+        centres_nm: (K, 2) cores, nm.
+        wires: Cores of each wire in order; a ring ends with its first core.
+        reach_nm: Distance of the farthest neighbours, nm.
+
+    Returns:
+        Cores of each wire in order.
+    """
+    from scipy.spatial import cKDTree
+
+    centres = np.asarray(centres_nm, dtype=np.float64).reshape(-1, 2)
+    chains = [list(map(int, wire)) for wire in wires]
+    tips = [(k, way) for k, c in enumerate(chains) if c[0] != c[-1] for way in (0, -1)]
+    if len(tips) < 2:
+        return [np.array(chain) for chain in chains]
+    ends = np.array([chains[k][way] for k, way in tips])
+    inner = np.array([chains[k][1 if way == 0 else -2] for k, way in tips])
+    forward = centres[ends] - centres[inner]
+    forward /= np.linalg.norm(forward, axis=1)[:, None]
+    pairs = cKDTree(centres[ends]).query_pairs(2 * reach_nm, output_type="ndarray")
+    step = centres[ends[pairs[:, 1]]] - centres[ends[pairs[:, 0]]]
+    distance = np.linalg.norm(step, axis=1)
+    way = step / np.maximum(distance, 1e-12)[:, None]
+    facing = ((forward[pairs[:, 0]] * way).sum(axis=1) > 0.7) & (
+        (forward[pairs[:, 1]] * way).sum(axis=1) < -0.7
+    )
+    facing &= distance > 0.5 * reach_nm
+    tree = cKDTree(centres)
+    joined: set[int] = set()
+    mates: dict[int, int] = {}
+    for k in np.argsort(distance, kind="stable"):
+        i, j = (int(n) for n in pairs[k])
+        if not facing[k] or joined & {i, j}:
+            continue
+        middle = (centres[ends[i]] + centres[ends[j]]) / 2
+        between = tree.query_ball_point(middle, 0.5 * reach_nm)
+        if set(between) - {int(ends[i]), int(ends[j])}:
+            joined |= {i, j}
+            mates[int(ends[i])], mates[int(ends[j])] = int(ends[j]), int(ends[i])
+    return _spliced(chains, mates)
+
+
+def _spliced(chains: list[list[int]], mates: dict[int, int]) -> list[Integers]:
+    """Return wires whose ends are joined to their mates; one joined to itself becomes a ring."""
+    at = {end: k for k, c in enumerate(chains) if c[0] != c[-1] for end in (c[0], c[-1])}
+    used: set[int] = set()
+    spliced = []
+
+    def follow(start: int) -> list[int]:
+        whole: list[int] = []
+        end: int | None = start
+        while end is not None and at[end] not in used:
+            used.add(at[end])
+            chain = chains[at[end]]
+            whole += chain if chain[0] == end else chain[::-1]
+            end = mates.get(whole[-1])
+        return whole if end is None else [*whole, end]
+
+    for free in (True, False):  # wires from a free end on, then what only rings have left
+        for k, chain in enumerate(chains):
+            if chain[0] == chain[-1]:
+                if free:
+                    spliced.append(np.array(chain))
+                continue
+            for end in (chain[0], chain[-1]):
+                if k not in used and (end not in mates) == free:
+                    spliced.append(np.array(follow(end)))
+    return spliced
+
+
+class Fragments(NamedTuple):
+    """What a picture shows of each of its wires, away from the edges.
+
+    Attributes:
+        lengths_nm: (W,) length of each wire within the margins, nm.
+        counts: (W,) half the ends of each within them; a ring's part.
+        ends: Ends within them.
+    """
+
+    lengths_nm: Floats
+    counts: Floats
+    ends: int
+
+
+def wire_fragments(
     centres_nm: ArrayLike,
-    wires: list[Integers],
+    wires: Sequence[Integers],
     size_nm: tuple[float, float],
     margin_nm: float,
-) -> tuple[Estimate, int]:
-    """Return the mean length of the wires of a film from what a picture shows of them.
-
-    Twice the length of wire per end. Long wires leave the picture more often than short ones, so
-    a mean of those that fit is too small. But every wire has two ends, wherever they are, and each
-    end and each bit of wire is seen with the same probability: the ratio has no such bias, whatever
-    the lengths. For exponential lengths it is what the likelihood with censoring gives, too. A ring
-    counts as a wire without ends.
+) -> Fragments:
+    """Return what of each wire lies within the margins, half a bond for each of its cores.
 
     Args:
         centres_nm: (K, 2) cores, nm.
@@ -159,15 +265,14 @@ def mean_wire_length(
         margin_nm: Strip along the edges where the neighbours of a core may be outside, nm.
 
     Returns:
-        `Estimate`, nm, with an interval from the scatter between wires, and the number of ends that
-        it rests on. With fewer than three a lower bound.
+        `Fragments`, of the wires that are seen there at all.
     """
-    from scipy import stats
-
     centres = np.asarray(centres_nm, dtype=np.float64).reshape(-1, 2)
     lengths, counts, ends = [], [], 0
     for wire in wires:
         here = _inside(centres[wire], size_nm, margin_nm)
+        if not here.any():
+            continue
         steps = np.linalg.norm(np.diff(centres[wire], axis=0), axis=1)
         lengths.append(float((steps * (here[:-1] + 0.0 + here[1:])).sum() / 2))
         if wire[0] == wire[-1]:
@@ -175,24 +280,54 @@ def mean_wire_length(
         else:
             counts.append((int(here[0]) + int(here[-1])) / 2)
             ends += int(here[0]) + int(here[-1])
-    length, count = np.array(lengths), np.array(counts)
-    seen = (length > 0) | (count > 0)
-    if not seen.any():
-        return NOTHING, 0
-    mean = float(length.sum() / count.sum()) if count.any() else math.nan
+    return Fragments(np.array(lengths), np.array(counts), ends)
+
+
+def mean_wire_length(pictures: Sequence[Fragments]) -> Interval:
+    """Return the mean length of the wires of a film from what pictures show of them.
+
+    Twice the length of wire per end. Long wires leave a picture more often than short ones, so
+    a mean of those that fit is too small. But every wire has two ends, wherever they are, and each
+    end and each bit of wire is seen with the same probability: the ratio has no such bias, whatever
+    the lengths. For exponential lengths it is what the likelihood with censoring gives, too. A ring
+    counts as a wire without ends.
+
+    Args:
+        pictures: What each picture shows of its wires.
+
+    Returns:
+        `Interval`, nm, with an interval from the scatter between wires, or between pictures where
+        that is larger; with fewer than three ends a lower bound.
+    """
+    from scipy import stats
+
+    length = np.concatenate([p.lengths_nm for p in pictures])
+    count = np.concatenate([p.counts for p in pictures])
+    ends = sum(p.ends for p in pictures)
+    if not len(length):
+        return NOTHING
+    whole = float(count.sum())
+    mean = float(length.sum()) / whole if whole else math.nan
     if ends < 3:  # as many ends as they may be, at a Poisson's 97.5 %
-        low = 2 * length.sum() / stats.chi2.ppf(0.975, 2 * ends + 2) * 2
-        return Estimate(mean, float(low), math.inf), ends
-    wires_seen = int(seen.sum())
-    scatter = np.sqrt(((length - mean * count) ** 2).sum() * wires_seen / max(wires_seen - 1, 1))
-    error = scatter / count.sum() / mean
-    factor = math.exp(stats.t.ppf(0.975, max(min(ends, wires_seen) - 1, 1)) * error)
-    return Estimate(mean, mean / factor, mean * factor), ends
+        low = 4 * float(length.sum()) / stats.chi2.ppf(0.975, 2 * ends + 2)
+        return Interval(mean, float(low), math.inf)
+    errors = [(_scatter(length - mean * count) / whole / mean, min(ends, len(length)) - 1)]
+    if len(pictures) > 1:
+        apart = np.array([p.lengths_nm.sum() - mean * p.counts.sum() for p in pictures])
+        errors.append((_scatter(apart) / whole / mean, len(pictures) - 1))
+    factor = math.exp(max(stats.t.ppf(0.975, max(free, 1)) * error for error, free in errors))
+    return Interval(mean, mean / factor, mean * factor)
+
+
+def _scatter(residuals: Floats) -> float:
+    """Return the standard error of a sum of residuals about zero."""
+    count = len(residuals)
+    return math.sqrt(float((residuals**2).sum()) * count / max(count - 1, 1))
 
 
 def wire_survival(
     centres_nm: ArrayLike,
-    wires: list[Integers],
+    wires: Sequence[Integers],
     size_nm: tuple[float, float],
     margin_nm: float,
 ) -> tuple[Floats, Floats]:
@@ -237,14 +372,14 @@ def _inside(places: Floats, size_nm: tuple[float, float], margin_nm: float) -> N
     return np.asarray(((places > margin_nm) & (places < np.array(size_nm) - margin_nm)).all(axis=1))
 
 
-def median_estimate(values: ArrayLike) -> Estimate:
+def median_interval(values: ArrayLike) -> Interval:
     """Return a median and its 95 % interval from order statistics, whatever the distribution.
 
     Args:
         values: (N,) independent values.
 
     Returns:
-        `Estimate` in the unit of the values; without values nothing.
+        `Interval` in the unit of the values; without values nothing.
     """
     from scipy import stats
 
@@ -254,7 +389,29 @@ def median_estimate(values: ArrayLike) -> Estimate:
         return NOTHING
     below = int(stats.binom.ppf(0.025, count, 0.5))
     if below < 1:
-        return Estimate(float(np.median(ordered)), 0.0, math.inf)
-    return Estimate(
+        return Interval(float(np.median(ordered)), 0.0, math.inf)
+    return Interval(
         float(np.median(ordered)), float(ordered[below - 1]), float(ordered[count - below])
     )
+
+
+def pooled(estimates: Sequence[Interval]) -> Interval:
+    """Return the mean of one quantity in several pictures, with the scatter between them.
+
+    Args:
+        estimates: The quantity in each picture.
+
+    Returns:
+        `Interval`: 95 % by Student's t from the scatter, and no less than the pictures' own errors.
+    """
+    from scipy import stats
+
+    if len(estimates) < 2:
+        return estimates[0] if estimates else NOTHING
+    values = np.array([e.value for e in estimates])
+    own = np.array([(e.high - e.low) / 2 for e in estimates])
+    half = max(
+        float(stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values))),
+        float(np.sqrt((own**2).sum()) / len(values)),
+    )
+    return Interval(float(values.mean()), float(values.mean()) - half, float(values.mean()) + half)

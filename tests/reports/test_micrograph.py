@@ -53,7 +53,7 @@ def test_image_is_measured_and_leaves_its_files(tmp_path, picture):
     assert measured["projected_length_nm"] == pytest.approx(lengths, abs=1e-4)
     assert lengths == pytest.approx([9 * S, 1.8], abs=0.1)  # three errors of a place
     cores = (tmp_path / "grid-cores.csv").read_text().splitlines()
-    assert cores[0] == "x_nm,y_nm,signal_over_noise,wire"
+    assert cores[0].startswith("x_nm,y_nm,signal_over_noise,wire,place_error_nm,diameter_nm,")
     assert len(cores) == 13
     assert (tmp_path / "grid-found.png").read_bytes().startswith(b"\x89PNG")
 
