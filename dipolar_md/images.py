@@ -5,9 +5,11 @@ claims is held against what fits in memory before anything is allocated.
 """
 
 import io
+import logging
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -86,10 +88,7 @@ def read_image(path: str | Path, page: int = 1) -> StoredImage:
             f"(known: {known})"
         )
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # what a reader thinks of a file; what we do stands here
+        with _unheard("tifffile", "rsciio"):
             pixels, pixel_nm, pages = readers[ending](path, page - 1)
     except InputError:
         raise
@@ -100,10 +99,28 @@ def read_image(path: str | Path, page: int = 1) -> StoredImage:
     return StoredImage(_grey(path, pixels), pixel_nm if plausible else None, pages)
 
 
+@contextmanager
+def _unheard(*libraries: str) -> Iterator[None]:
+    """Keep what readers remark about a file to themselves: it is read, or one sentence says why."""
+    loggers = [logging.getLogger(name) for name in libraries]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            for logger in loggers:
+                logger.setLevel(logging.CRITICAL)
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
 def _grey(path: Path, pixels: Pixels) -> Floats:
     """Return one finite number per pixel (H, W)."""
     if np.iscomplexobj(pixels):
         raise InputError(f"{path}: its values are complex: a Fourier transform, no micrograph")
+    if pixels.ndim == 3 and pixels.shape[0] in (3, 4):  # one plane a colour
+        pixels = np.moveaxis(pixels, 0, 2)
     if pixels.ndim == 3 and pixels.shape[2] in (3, 4):
         colours = pixels[:, :, :3]
         low, high = colours.min(axis=2).astype(float), colours.max(axis=2).astype(float)
@@ -219,7 +236,9 @@ def _read_tiff(path: Path, number: int) -> tuple[Pixels, float | None, int]:
         pages = len(file.pages)
         _check_page(path, number, pages)
         page = file.pages[number].aspage()
-        needed = sum(page.databytecounts) if page.compression == 1 else None
+        needed = None
+        if page.compression == 1:
+            needed = max(sum(page.databytecounts), math.prod(page.shape) * page.dtype.itemsize)
         _check_claim(path, page.shape, needed)
         pixels = page.asarray()
         imagej = file.imagej_metadata or {}
@@ -289,6 +308,8 @@ def _read_microscope(path: Path, number: int) -> tuple[Pixels, float | None, int
             f"{path}: '{ending}' needs RosettaSciIO ({error}); pip install "
             "'dipolar-md[microscopes]', or save the image as TIFF"
         ) from error
+    if ending == ".ser":
+        _check_ser(path)
     signals = [s for s in reader.file_reader(str(path), lazy=True) if np.ndim(s["data"]) >= 2]
     if not signals:
         raise InputError(f"{path}: no image in it")
@@ -321,3 +342,17 @@ def _read_microscope(path: Path, number: int) -> tuple[Pixels, float | None, int
         for axis, unit in zip(axes, units[chosen], strict=True)
     )
     return pixels, _square(path, wide, high), pages
+
+
+def _check_ser(path: Path) -> None:
+    """Hold what a .ser claims against its length: its reader allocates first and reads then."""
+    with path.open("rb") as file:
+        start = file.read(34)
+        wide = int.from_bytes(start[4:6], "little") > 0x210
+        images = int.from_bytes(start[18:22], "little")
+        file.seek(int.from_bytes(start[22 : 30 if wide else 26], "little"))
+        place = int.from_bytes(file.read(8 if wide else 4), "little")
+        file.seek(place + 42)  # behind two calibrations and the type of the values
+        size = file.read(8)
+    across, along = (int.from_bytes(part, "little") for part in (size[:4], size[4:]))
+    _check_claim(path, (along, across), along * across * max(images, 1))
