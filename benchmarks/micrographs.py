@@ -1,13 +1,16 @@
 """Where micrographs can be trusted: 200 images of known cores, beside two general detectors.
 
 Images are drawn from a Latin hypercube of dose, grain and its correlation length, contrast, pixel,
-defocus and wire length. Even ones have wires of one length that keep clear of each other, odd ones
-wires of geometric lengths thrown at random, which cross. Half of the images go through the lens of
-`tecnai-f20-bright-field` at 0-150 nm underfocus. Cores have 0.82-1.17 nm.
+defocus and wire length, and 40 more from the part of it where everything should be right: grain up
+to 3 % of 0.2-0.4 nm, 10⁵-10⁶ e/nm², contrast of 20 % and more. Even ones have wires of one length
+that keep clear of each other, odd ones wires of geometric lengths thrown at random, which cross.
+Half of the images go through the lens of `tecnai-f20-bright-field` at 0-150 nm underfocus. Cores
+have 0.82-1.17 nm.
 
-Recall and precision count cores farther than 0.6 nm from the edges, matched one to one within
-0.35 nm. scikit-image's `blob_log` and trackpy's `locate` see the same images, binned to the same
-pixels, at several thresholds; each is given the one that is best for the whole grid in hindsight.
+Recall and precision count cores farther than 0.6 nm from the edges, recall also from each other
+(what lies behind another no detector finds), matched one to one within 0.35 nm. scikit-image's
+`blob_log` and trackpy's `locate` see the same images, binned to the same pixels, at several
+thresholds; each is given the one that is best for the whole grid in hindsight.
 
     python benchmarks/micrographs.py [--images 200] [--seed 2026] [--json FILE] [--plot FILE]
 """
@@ -32,9 +35,14 @@ BLOB_THRESHOLDS = (0.15, 0.25, 0.4)
 MASS_THRESHOLDS = (0.1, 0.2, 0.3, 0.45)
 
 
-def conditions(images: int, seed: int) -> list[dict[str, float]]:
-    """Return what each image is taken at."""
-    draws = stats.qmc.LatinHypercube(7, rng=np.random.default_rng(seed)).random(images)
+def conditions(images: int, seed: int, inside: bool = False) -> list[dict[str, float]]:
+    """Return what each image is taken at; inside is the part where everything should be right."""
+    draws = stats.qmc.LatinHypercube(7, rng=np.random.default_rng(seed + inside)).random(images)
+    if inside:
+        draws[:, 0] = 0.3434 + 0.6566 * draws[:, 0]  # 10⁵ to 10⁶
+        draws[:, 1] *= 0.6
+        draws[:, 2] *= 0.4306  # 0.2 to 0.4 nm
+        draws[:, 3] = 0.6 + 0.4 * draws[:, 3]
     rows = []
     for k, (dose, grain, grain_nm, contrast, pixel, defocus, length) in enumerate(draws):
         rows.append(
@@ -48,7 +56,8 @@ def conditions(images: int, seed: int) -> list[dict[str, float]]:
                 "lens": float(k % 4 > 1),
                 "crossing": float(k % 2),
                 "length": round(5 * 40**length),
-                "seed": seed * 1000 + k,
+                "seed": seed * 1000 + 500 * inside + k,
+                "inside": float(inside),
             }
         )
     return rows
@@ -83,7 +92,7 @@ def throw_wires(size: float, mean: int, crossing: bool, rng: np.random.Generator
 def draw(row: dict[str, float]) -> tuple[dm.Micrograph, float]:
     """Return the image of a row and the true mean length of its wires, nm."""
     rng = np.random.default_rng(int(row["seed"]))
-    pixels = int(np.clip(60 / row["pixel_nm"], 512, 1280))
+    pixels = int(np.clip(50 / row["pixel_nm"], 512, 1024))
     size = pixels * row["pixel_nm"]
     cores = throw_wires(size, int(row["length"]), bool(row["crossing"]), rng)
     cores = cores[((cores > 0) & (cores < size)).all(axis=1)]
@@ -124,6 +133,7 @@ def score(found: np.ndarray, picture: dm.Micrograph) -> tuple[float, float]:
     hit = np.zeros(len(found), dtype=bool)
     hit[to_found[matched]] = True
     inside = ((true > EDGE_NM) & (true < size - EDGE_NM)).all(axis=1)
+    inside &= cKDTree(true).query_ball_point(true, EDGE_NM, return_length=True) == 1
     judged = ((found > EDGE_NM) & (found < size - EDGE_NM)).all(axis=1)
     return float(matched[inside].mean()), float(hit[judged].mean()) if judged.any() else 1.0
 
@@ -202,7 +212,9 @@ def summary(rows: list[dict[str, Any]]) -> list[tuple[str, str]]:
         and r["grain_nm"] <= 0.4
         and r["dose_per_nm2"] >= 1e5
         and r["contrast"] >= 0.2
+        and r["cores"] >= 20
     ]
+    rows = [r for r in rows if not r["inside"]]
     trusted = [r for r in rows if r["spacing_trusted"]]
     long = [r for r in rows if r["length_trusted"]]
     poor = [r for r in rows if min(r["recall"], r["precision"]) < 0.9]
@@ -211,14 +223,17 @@ def summary(rows: list[dict[str, Any]]) -> list[tuple[str, str]]:
         recall, precision = (np.array([r[k] for r in core]) for k in ("recall", "precision"))
         bias = np.array([r["spacing"][0] / SPACING_NM - 1 for r in core])
         lines += [
-            ("grain ≤ 3 % of ≤ 0.4 nm, ≥ 10⁵ e/nm², contrast ≥ 20 %: images", f"{len(core)}"),
+            (
+                "grain ≤ 3 % of ≤ 0.4 nm, ≥ 10⁵ e/nm², contrast ≥ 20 %, 20 cores: images",
+                f"{len(core)}",
+            ),
             ("  recall, mean and least", f"{recall.mean():.1%}, {recall.min():.1%}"),
             ("  false, mean and most", f"{1 - precision.mean():.1%}, {1 - precision.min():.1%}"),
             ("  bias of spacing, mean ± s.e.", f"{_mean(bias):s}"),
             ("  measured without a warning", f"{sum(r['length_trusted'] for r in core)}"),
             (
-                "  mean length within its interval",
-                f"{sum(covers(r['mean_length'], r['true_length']) for r in core)}",
+                "  of these mean length within its interval",
+                f"{sum(covers(r['mean_length'], r['true_length']) for r in core if r['length_trusted'])}",
             ),
         ]
     warned = sum(not r["spacing_trusted"] for r in poor)
@@ -303,11 +318,16 @@ def main() -> None:
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--alone", action="store_true", help="without the other detectors")
     options = parser.parse_args()
-    rows = [judge(row, not options.alone) for row in conditions(options.images, options.seed)]
+    rows = []
+    grid = conditions(options.images, options.seed)
+    extra = conditions(options.images // 5, options.seed, inside=True)
+    mixed = [[*grid[5 * k : 5 * k + 5], *extra[k : k + 1]] for k in range(-(-len(grid) // 5))]
+    for row in (row for some in mixed for row in some):
+        rows.append(judge(row, not options.alone))
+        if options.json:  # a row at a time: an hour's work is not lost
+            options.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
     for name, value in summary(rows):
         print(f"| {name} | {value} |")
-    if options.json:
-        options.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
     if options.plot:
         draw_map(rows, options.plot)
 

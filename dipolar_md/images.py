@@ -7,6 +7,7 @@ claims is held against what fits in memory before anything is allocated.
 import io
 import logging
 import math
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from dipolar_md.errors import InputError
 
 Floats = NDArray[np.float64]
 Pixels = NDArray[np.generic]
+_Reader = Callable[[Path, int], tuple[Pixels, float | None, int]]
 
 _NM = {"nm": 1.0, "nanometer": 1.0, "nanometre": 1.0, "å": 0.1, "angstrom": 0.1, "a": 0.1}
 _NM |= dict.fromkeys(("um", "µm", "μm", "micron", "micrometer", "\\u00b5m"), 1e3)
@@ -73,7 +75,7 @@ def read_image(path: str | Path, page: int = 1) -> StoredImage:
     """
     path = Path(path)
     ending = path.suffix.lower()
-    readers: dict[str, Callable[[Path, int], tuple[Pixels, float | None, int]]] = {
+    readers: dict[str, _Reader] = {
         ".tif": _read_tiff,
         ".tiff": _read_tiff,
         ".png": _read_png,
@@ -87,16 +89,22 @@ def read_image(path: str | Path, page: int = 1) -> StoredImage:
             f"{path}: '{path.suffix}' is not read; give a TIFF (.tif) or a PNG (.png) "
             f"(known: {known})"
         )
-    try:
-        with _unheard("tifffile", "rsciio"):
-            pixels, pixel_nm, pages = readers[ending](path, page - 1)
-    except InputError:
-        raise
-    except Exception as error:  # readers raise whatever broken bytes make of them
-        said = " ".join(str(error).split())[:160] or type(error).__name__
-        raise InputError(f"{path}: not a readable image ({said})") from error
+    with _unheard("tifffile", "rsciio"):
+        pixels, pixel_nm, pages = _read_with(readers[ending], path, page - 1)
     plausible = pixel_nm is not None and PIXEL_NM[0] <= pixel_nm <= PIXEL_NM[1]
     return StoredImage(_grey(path, pixels), pixel_nm if plausible else None, pages)
+
+
+def _read_with(reader: _Reader, path: Path, number: int) -> tuple[Pixels, float | None, int]:
+    """Return what a reader finds; whatever broken bytes make it raise becomes one sentence."""
+    try:
+        return reader(path, number)
+    except InputError:
+        raise
+    except Exception as error:
+        said = " ".join(str(error).split())[:160] or type(error).__name__
+        traceback.clear_frames(error.__traceback__)  # closes what a reader left open
+        raise InputError(f"{path}: not a readable image ({said})") from error
 
 
 @contextmanager

@@ -106,7 +106,7 @@ def bright_cores(image: Floats, pixel_nm: float, diameter_nm: float) -> tuple[bo
         Whether they are bright, and the skewness of the response in its standard errors.
     """
     width = WIDTH_OF_DISK * diameter_nm / pixel_nm
-    times = max(int(width / _PIXELS), 1)
+    times = max(int(width / 2), 1)
     response = _laplacian(binned(image, times), width / times)
     centred = response - np.median(response)
     spread = np.sqrt(np.mean(centred**2))
@@ -174,7 +174,7 @@ def filtered(image: Floats, pixel_nm: float, width: float) -> Response:
     background = np.ones(raw.shape, dtype=bool)
     diameter = width / WIDTH_OF_DISK
     noise = _spread(raw)
-    for _ in range(3):
+    for _ in range(2):
         spots = _maxima(raw, diameter, 4 * noise) if noise > 0 else _maxima(raw, diameter, 0.0)
         clear = _away_from(spots, 0.5 * diameter + 2.5 * width, raw.shape)
         if clear.mean() < 0.03:
@@ -324,8 +324,8 @@ def _threshold(
 
     As many are missed as a normal population has below the threshold, and no more than are seen in
     the first standard deviation above. Where nothing else is wanted: the middle of the thresholds
-    at which the sum of false and missed cores is within 0.2 of its least, and no less than three
-    tenths of a typical core.
+    at which the sum of false and missed cores is within 0.2 of its least, at most one above the
+    lowest of them, and no less than three tenths of a typical core.
     """
     if not response.noise.any():
         typical = float(np.median(heights)) if len(heights) else 0.0
@@ -345,7 +345,7 @@ def _threshold(
         tried = np.arange(3.5, max(middle, _STRONG) + 0.05, 0.05)
         wrong = np.array([missed(t) + false_maxima(t, area, response.roughness) for t in tried])
         good = tried[wrong <= wrong.min() + 0.2]
-        sigmas = max(float(good[0] + good[-1]) / 2, _WEAKEST * middle)
+        sigmas = max(min(float(good[0] + good[-1]) / 2, float(good[0]) + 1), _WEAKEST * middle)
     return sigmas, middle, missed(sigmas)
 
 
@@ -387,12 +387,12 @@ def _diameters(
 ) -> tuple[Floats, Floats]:
     """Return the apparent diameters (K,) of cores and their errors, nm.
 
-    From the ratio of the responses to a filter and to one of 1.5 times its width, which for a ball
+    From the ratio of the responses to a filter and to one of 1.3 times its width, which for a ball
     depends on its diameter alone. NaN where no ball has that ratio.
     """
     if not len(places):
         return np.zeros(0), np.zeros(0)
-    widths = response.width_nm * np.array([1.0, 1.5])
+    widths = response.width_nm * np.array([1.0, 1.3])
     wide = _laplacian(image, widths[1] / response.pixel_nm)
     narrow = response.values * np.where(response.noise > 0, response.noise, 1.0)
     if not response.noise.any():

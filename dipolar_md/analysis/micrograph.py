@@ -34,6 +34,7 @@ _LEAST_SIGNAL = 6.2  # of a typical core over the noise; below, what is missed c
 _FEWEST = 8  # cores
 _FEWEST_ENDS = 6  # of wires, away from the edges
 _MOST_BROKEN = 0.2  # of the ends, where only a core was missed
+_SURE_OF_CONTRAST = 5.0  # standard errors of the response's skewness
 _MOST_CROWDED = 0.4  # of the cores
 
 
@@ -160,8 +161,9 @@ def measure_micrograph(
     image = np.asarray(micrograph.image, dtype=np.float64)
     pixel = micrograph.pixel_nm
     _check(image, pixel, core_diameter_nm, reach_nm, sigmas)
-    if bright is None:
-        bright, _ = bright_cores(image, pixel, core_diameter_nm)
+    seems_bright, sureness = bright_cores(image, pixel, core_diameter_nm)
+    contradicted = bright is not None and bright != seems_bright and sureness > _SURE_OF_CONTRAST
+    bright = seems_bright if bright is None else bright
     cores = find_cores(-image if bright else image, pixel, core_diameter_nm, sigmas)
     kept = cores.sure if sigmas is not None else bridge_gaps(cores.centres_nm, cores.sure, reach_nm)
     centres = cores.centres_nm[kept]
@@ -190,7 +192,7 @@ def measure_micrograph(
         fragments=fragments,
         grain=cores.grain,
         grain_nm=cores.grain_nm,
-        quality=_quality(cores, missed, fragments.ends, _crowded(centres, reach_nm)),
+        quality=_quality(cores, missed, fragments.ends, _crowded(centres, reach_nm), contradicted),
     )
 
 
@@ -234,11 +236,15 @@ def _crowded(centres: Floats, reach_nm: float) -> float:
     return float(np.mean(near > 3))  # itself and two
 
 
-def _quality(cores: Cores, missed: float, ends: int, crowded: float) -> ImageQuality:
+def _quality(
+    cores: Cores, missed: float, ends: int, crowded: float, contradicted: bool
+) -> ImageQuality:
     """Return whether the cores of an image can be trusted, and the wires that they make."""
     found = int(cores.sure.sum())
     faults: list[str] = []
     lengths: list[str] = []
+    if contradicted:
+        faults.append("what stands out in the image has the other contrast")
     if found < max(_FEWEST, 3 * cores.false):
         faults.append(
             f"no cores stand out: {found} spot{'' if found == 1 else 's'} above the noise, "

@@ -45,7 +45,7 @@ def link_wires(
 def _straight_first(centres: Floats, reach_nm: float) -> list[list[int]]:
     """Return the pairs of cores nearer than the reach, in the order in which to join them.
 
-    By their distance, times up to three where neither core has a neighbour straight ahead.
+    By their distance, times up to five where neither core has a neighbour straight ahead.
     """
     from scipy.spatial import cKDTree
 
@@ -63,7 +63,7 @@ def _straight_first(centres: Floats, reach_nm: float) -> list[list[int]]:
         _kink(around[i], j, x, y) + _kink(around[j], i, -x, -y)
         for (i, j), (x, y) in zip(pairs.tolist(), ways.tolist(), strict=True)
     ]
-    order = np.argsort(distances * (1 + np.array(kinks)), kind="stable")
+    order = np.argsort(distances * (1 + 2 * np.array(kinks)), kind="stable")
     ordered: list[list[int]] = pairs[order].tolist()
     return ordered
 
@@ -360,7 +360,7 @@ def wire_survival(
             if here.all():
                 whole.append(steps.sum())
             else:
-                cut.append(steps[: int(np.argmin(here))].sum())
+                cut.append(steps[: int(np.argmin(here)) - 1].sum())
     if not whole:
         return np.zeros(0), np.zeros(0)
     found = stats.ecdf(stats.CensoredData(uncensored=whole, right=cut)).sf
