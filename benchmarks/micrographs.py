@@ -31,6 +31,7 @@ from dipolar_md.analysis.cores import binned
 
 SPACING_NM, SPREAD_NM, BEND = 1.85, 0.05, 0.15  # of neighbours; radians a bond
 CLEAR_NM, EDGE_NM, MATCH_NM = 2.9, 0.6, 0.35
+FEWEST = 10  # cores in an image for a recall that means something
 BLOB_THRESHOLDS = (0.15, 0.25, 0.4)
 MASS_THRESHOLDS = (0.1, 0.2, 0.3, 0.45)
 
@@ -125,8 +126,8 @@ def draw(row: dict[str, float]) -> tuple[dm.Micrograph, float]:
 def score(found: np.ndarray, picture: dm.Micrograph) -> tuple[float, float]:
     """Return recall and precision of cores found in a picture."""
     true, size = picture.centres_nm, np.array(picture.size_nm)
-    if not len(found):
-        return 0.0, 1.0
+    if not len(found) or not len(true):
+        return float(not len(true)), float(not len(found))
     distance, to_found = cKDTree(found).query(true)
     _, to_true = cKDTree(true).query(found)
     matched = (to_true[to_found] == np.arange(len(true))) & (distance < MATCH_NM)
@@ -135,7 +136,8 @@ def score(found: np.ndarray, picture: dm.Micrograph) -> tuple[float, float]:
     inside = ((true > EDGE_NM) & (true < size - EDGE_NM)).all(axis=1)
     inside &= cKDTree(true).query_ball_point(true, EDGE_NM, return_length=True) == 1
     judged = ((found > EDGE_NM) & (found < size - EDGE_NM)).all(axis=1)
-    return float(matched[inside].mean()), float(hit[judged].mean()) if judged.any() else 1.0
+    recall = float(matched[inside].mean()) if inside.any() else 1.0
+    return recall, float(hit[judged].mean()) if judged.any() else 1.0
 
 
 def f_score(recall: float, precision: float) -> float:
@@ -203,6 +205,11 @@ def covers(estimate: list[float], truth: float) -> bool:
     return estimate[1] <= truth <= estimate[2]
 
 
+def covers_length(row: dict[str, Any]) -> bool:
+    """Return whether the interval of the mean length holds the true one."""
+    return covers(row["mean_length"], row["true_length"])
+
+
 def summary(rows: list[dict[str, Any]]) -> list[tuple[str, str]]:
     """Return what the grid says, as names and values."""
     core = [
@@ -212,19 +219,27 @@ def summary(rows: list[dict[str, Any]]) -> list[tuple[str, str]]:
         and r["grain_nm"] <= 0.4
         and r["dose_per_nm2"] >= 1e5
         and r["contrast"] >= 0.2
-        and r["cores"] >= 20
+        and r["cores"] >= FEWEST
     ]
-    rows = [r for r in rows if not r["inside"]]
+    grid = [r for r in rows if not r["inside"]]
+    rows = [r for r in grid if r["cores"] >= FEWEST]
+    empty = [r for r in grid if r["cores"] < FEWEST]
     trusted = [r for r in rows if r["spacing_trusted"]]
     long = [r for r in rows if r["length_trusted"]]
     poor = [r for r in rows if min(r["recall"], r["precision"]) < 0.9]
-    lines = [("images", f"{len(rows)}")]
+    lines = [
+        ("images", f"{len(grid)}"),
+        (
+            f"with fewer than {FEWEST} cores: images, warned",
+            f"{len(empty)}, {sum(not r['length_trusted'] for r in empty)}",
+        ),
+    ]
     if core:
         recall, precision = (np.array([r[k] for r in core]) for k in ("recall", "precision"))
         bias = np.array([r["spacing"][0] / SPACING_NM - 1 for r in core])
         lines += [
             (
-                "grain ≤ 3 % of ≤ 0.4 nm, ≥ 10⁵ e/nm², contrast ≥ 20 %, 20 cores: images",
+                "grain ≤ 3 % of ≤ 0.4 nm, ≥ 10⁵ e/nm², contrast ≥ 20 %: images",
                 f"{len(core)}",
             ),
             ("  recall, mean and least", f"{recall.mean():.1%}, {recall.min():.1%}"),
@@ -233,7 +248,7 @@ def summary(rows: list[dict[str, Any]]) -> list[tuple[str, str]]:
             ("  measured without a warning", f"{sum(r['length_trusted'] for r in core)}"),
             (
                 "  of these mean length within its interval",
-                f"{sum(covers(r['mean_length'], r['true_length']) for r in core if r['length_trusted'])}",
+                f"{sum(r['length_trusted'] and covers_length(r) for r in core)}",
             ),
         ]
     warned = sum(not r["spacing_trusted"] for r in poor)
@@ -247,7 +262,7 @@ def summary(rows: list[dict[str, Any]]) -> list[tuple[str, str]]:
         ("length trusted: images, all", f"{len(long)}"),
         (
             "  95 % interval of mean length covers",
-            f"{np.mean([covers(r['mean_length'], r['true_length']) for r in long]):.1%}",
+            f"{np.mean([covers_length(r) for r in long]):.1%}",
         ),
         ("F-score, mean", f"{np.mean([r['f'] for r in rows]):.3f}"),
     ]
