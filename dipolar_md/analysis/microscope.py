@@ -10,6 +10,7 @@ function of the lens, and dark field is what Rutherford scattering sends onto th
 is atoms thrown at random, so its grain has the rings of the transfer function.
 """
 
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -125,7 +126,7 @@ class Microscope(Parameters):
     film_thickness_nm: Quantity
 
 
-def load_microscope(name: str) -> Microscope:
+def load_microscope(name: str | Path) -> Microscope:
     """Return a shipped microscope, or one of the user's own.
 
     Args:
@@ -157,7 +158,7 @@ def simulate_micrograph(
     grain: float = 0.0,
     grain_nm: float = 0.4,
     tilt_degrees: float = 0.0,
-    microscope: Microscope | str | None = None,
+    microscope: Microscope | str | Path | None = None,
     seed: int = 1,
 ) -> Micrograph:
     """Return the TEM or STEM image of a frame, seen along z.
@@ -190,7 +191,7 @@ def simulate_micrograph(
     Raises:
         InputError: A length that is not positive, or an image of more than `MOST_PIXELS` pixels.
     """
-    if isinstance(microscope, str):
+    if isinstance(microscope, str | Path):
         microscope = load_microscope(microscope)
     optics = microscope
     if attenuation_nm is None:
@@ -222,7 +223,12 @@ def simulate_micrograph(
     lx, ly, lz, xy, xz, yz = system.box
     width = lx + abs(xy * ly) + abs(xz * lz)
     height = ly + abs(yz * lz)
-    shape = _shape(width, height, pixel_nm, max(largest, blur_nm, grain_nm if grain else 0.0))
+    shape = _shape(
+        float(width),
+        float(height),
+        float(pixel_nm),
+        max(largest, blur_nm, grain_nm if grain else 0.0),
+    )
     rng = np.random.default_rng(seed)
     radii = rng.uniform(smallest, largest, len(system)) / 2
     seen = np.abs(system.positions[:, 2]) <= (np.inf if section_nm is None else section_nm / 2)

@@ -402,6 +402,8 @@ def doctor() -> None:
         packages.add_row(name, version_of(name) or "[red]missing[/]")
     for name in ("ase", "cclib", "tblite"):
         packages.add_row(name, version_of(name) or escaped("– (for dipole: dipolar-md[qm])"))
+    missing = escaped("– (for .dm3, .dm4, .mrc, .emd, .ser: dipolar-md[microscopes])")
+    packages.add_row("rosettasciio", version_of("rosettasciio") or missing)
     packages.add_row("python", sys.version.split()[0])
     packages.add_row("CPU cores", str(len(os.sched_getaffinity(0))))
     out.print(packages)

@@ -34,12 +34,12 @@ def micrograph(
     ] = None,
     page: Annotated[int, typer.Option(help="Which of several images in a file.")] = 1,
     invert: Annotated[
-        bool | None,
+        bool,
         typer.Option(
-            "--invert/--no-invert",
-            help="Cores are bright, as in dark field, or dark [default: as the image says].",
+            "--invert",
+            help="Cores are bright, as in dark field [default: bright or dark as the image says].",
         ),
-    ] = None,
+    ] = False,
     sigmas: Annotated[
         float | None,
         typer.Option(
@@ -52,9 +52,8 @@ def micrograph(
     microscope: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME|FILE",
-            help="Microscope that a run is seen with: tecnai-f20-bright-field, tecnai-f20-haadf, "
-            "or a file [default: mass-thickness contrast].",
+            metavar="NAME",
+            help="Microscope that a run is seen with, or its file [default: mass-thickness].",
         ),
     ] = None,
     strict: Annotated[
@@ -97,7 +96,7 @@ def micrograph(
                 measure_image(
                     *(source, pixel_nm, core_nm, reach_nm, crop, out_dir),
                     sigmas=sigmas,
-                    bright=invert,
+                    bright=True if invert else None,
                     page=page,
                 )
             )

@@ -211,7 +211,7 @@ def image_run(
     reach_nm: float = REACH_NM,
     out: str | Path | None = None,
     *,
-    microscope: Microscope | str | None = None,
+    microscope: Microscope | str | Path | None = None,
     sigmas: float | None = None,
 ) -> Imaging:
     """Image the last frame of a run and measure it like a real micrograph.
