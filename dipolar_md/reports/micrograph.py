@@ -40,7 +40,7 @@ CORE_COLUMNS = (
 )
 SECTION_NM = 10.0
 """Height of the slice of a box that its micrograph shows: a drop-cast film is thin."""
-OVERLAY_DPI = 150
+OVERLAY_DPI = 125
 """Dots per inch of an overlay: of 6.9 inches it stays below 2 MB whatever the noise."""
 IMAGED_FRAMES = 5
 """Frames of a run that are imaged when it is compared with a micrograph."""
