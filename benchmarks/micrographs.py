@@ -205,80 +205,75 @@ def covers(estimate: list[float], truth: float) -> bool:
     return estimate[1] <= truth <= estimate[2]
 
 
-def covers_length(row: dict[str, Any]) -> bool:
-    """Return whether the interval of the mean length holds the true one."""
-    return covers(row["mean_length"], row["true_length"])
-
-
 def summary(rows: list[dict[str, Any]]) -> list[tuple[str, str]]:
     """Return what the grid says, as names and values."""
-    core = [
-        r
-        for r in rows
-        if r["grain"] <= 0.03
-        and r["grain_nm"] <= 0.4
-        and r["dose_per_nm2"] >= 1e5
-        and r["contrast"] >= 0.2
-        and r["cores"] >= FEWEST
-    ]
+    core = [r for r in rows if _should_be_right(r)]
     grid = [r for r in rows if not r["inside"]]
-    rows = [r for r in grid if r["cores"] >= FEWEST]
     empty = [r for r in grid if r["cores"] < FEWEST]
+    grid = [r for r in grid if r["cores"] >= FEWEST]
+    lines = [("images with ten cores or more", f"{len(grid)}")]
+    lines += [
+        (
+            "with fewer: images, no mean length given",
+            f"{len(empty)}, {sum(not r['length_trusted'] for r in empty)}",
+        )
+    ]
+    lines += _of_the_grid(grid)
+    lines += _of_the_core(core) if core else []
+    lines += [_beside(name, grid, core) for name in ("blob_log", "locate") if name in rows[0]]
+    lines.append(("seconds an image, median", f"{np.median([r['seconds'] for r in grid]):.2f}"))
+    return lines
+
+
+def _should_be_right(row: dict[str, Any]) -> bool:
+    calm = row["grain"] <= 0.03 and row["grain_nm"] <= 0.4 and row["dose_per_nm2"] >= 1e5
+    return calm and row["contrast"] >= 0.2 and row["cores"] >= FEWEST
+
+
+def _of_the_grid(rows: list[dict[str, Any]]) -> list[tuple[str, str]]:
     trusted = [r for r in rows if r["spacing_trusted"]]
     long = [r for r in rows if r["length_trusted"]]
     poor = [r for r in rows if min(r["recall"], r["precision"]) < 0.9]
-    lines = [
-        ("images", f"{len(grid)}"),
-        (
-            f"with fewer than {FEWEST} cores: images, warned",
-            f"{len(empty)}, {sum(not r['length_trusted'] for r in empty)}",
-        ),
-    ]
-    if core:
-        recall, precision = (np.array([r[k] for r in core]) for k in ("recall", "precision"))
-        bias = np.array([r["spacing"][0] / SPACING_NM - 1 for r in core])
-        lines += [
-            (
-                "grain ≤ 3 % of ≤ 0.4 nm, ≥ 10⁵ e/nm², contrast ≥ 20 %: images",
-                f"{len(core)}",
-            ),
-            ("  recall, mean and least", f"{recall.mean():.1%}, {recall.min():.1%}"),
-            ("  false, mean and most", f"{1 - precision.mean():.1%}, {1 - precision.min():.1%}"),
-            ("  bias of spacing, mean ± s.e.", f"{_mean(bias):s}"),
-            ("  measured without a warning", f"{sum(r['length_trusted'] for r in core)}"),
-            (
-                "  of these mean length within its interval",
-                f"{sum(r['length_trusted'] and covers_length(r) for r in core)}",
-            ),
-        ]
     warned = sum(not r["spacing_trusted"] for r in poor)
-    lines += [
-        ("recall or precision below 90 %: images, warned", f"{len(poor)}, {warned}"),
-        ("spacing trusted: images, all", f"{len(trusted)}"),
+    spacings = np.mean([covers(r["spacing"], SPACING_NM) for r in trusted])
+    lengths = np.mean([covers(r["mean_length"], r["true_length"]) for r in long])
+    return [
+        ("recall or precision below 90 %: images, refused", f"{len(poor)}, {warned}"),
+        ("neither, and refused all the same", f"{len(rows) - len(trusted) - warned}"),
         (
-            "  95 % interval of spacing covers",
-            f"{np.mean([covers(r['spacing'], SPACING_NM) for r in trusted]):.1%}",
+            "95 % interval of the spacing covers, of those measured",
+            f"{spacings:.1%}, {len(trusted)}",
         ),
-        ("length trusted: images, all", f"{len(long)}"),
-        (
-            "  95 % interval of mean length covers",
-            f"{np.mean([covers_length(r) for r in long]):.1%}",
-        ),
+        ("95 % interval of the mean length covers, of those given", f"{lengths:.1%}, {len(long)}"),
         ("F-score, mean", f"{np.mean([r['f'] for r in rows]):.3f}"),
     ]
-    for name in ("blob_log", "locate"):
-        if name in rows[0]:
-            by_threshold = np.mean([r[name] for r in rows], axis=0)
-            inside = np.mean([r[name] for r in core], axis=0)[by_threshold.argmax()] if core else 0
-            ahead = np.mean([r["f"] >= r[name][by_threshold.argmax()] for r in rows])
-            lines.append(
-                (
-                    f"F-score of {name}, mean (in the first part); ours at least as good in",
-                    f"{by_threshold.max():.3f} ({inside:.3f}); {ahead:.0%}",
-                )
-            )
-    lines.append(("seconds an image, median", f"{np.median([r['seconds'] for r in rows]):.2f}"))
-    return lines
+
+
+def _of_the_core(rows: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    recall, precision = (np.array([r[k] for r in rows]) for k in ("recall", "precision"))
+    bias = np.array([r["spacing"][0] / SPACING_NM - 1 for r in rows])
+    long = [r for r in rows if r["length_trusted"]]
+    covered = sum(covers(r["mean_length"], r["true_length"]) for r in long)
+    return [
+        ("grain ≤ 3 % of ≤ 0.4 nm, ≥ 10⁵ e/nm², contrast ≥ 20 %: images", f"{len(rows)}"),
+        ("  recall, mean and least", f"{recall.mean():.1%}, {recall.min():.1%}"),
+        ("  false, mean and most", f"{1 - precision.mean():.1%}, {1 - precision.min():.1%}"),
+        ("  bias of the spacing, mean ± standard error", _mean(bias)),
+        ("  refused", f"{sum(not r['spacing_trusted'] for r in rows)}"),
+        ("  mean length within its interval, of those given", f"{covered}, {len(long)}"),
+    ]
+
+
+def _beside(name: str, rows: list[dict[str, Any]], core: list[dict[str, Any]]) -> tuple[str, str]:
+    every = np.mean([r[name] for r in rows], axis=0)
+    best = every.argmax()
+    ahead = np.mean([r["f"] >= r[name][best] for r in rows])
+    inside = np.mean([r[name][best] for r in core]) if core else np.nan
+    own = np.mean([r["f"] for r in core]) if core else np.nan
+    return (
+        f"F-score of {name}, mean; in the part above, beside ours; ours at least as good in",
+        f"{every.max():.3f}; {inside:.3f}, {own:.3f}; {ahead:.0%}",
+    )
 
 
 def _mean(values: np.ndarray) -> str:

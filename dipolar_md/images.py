@@ -321,35 +321,27 @@ def _read_microscope(path: Path, number: int) -> tuple[Pixels, float | None, int
     signals = [s for s in reader.file_reader(str(path), lazy=True) if np.ndim(s["data"]) >= 2]
     if not signals:
         raise InputError(f"{path}: no image in it")
-    units = [[str(axis.get("units") or "") for axis in s["axes"][-2:]] for s in signals]
-    chosen = next((k for k, pair in enumerate(units) if all(u.lower() in _NM for u in pair)), 0)
-    if any("/" in unit or "^-1" in unit or unit == "mrad" for unit in units[chosen]):
-        raise InputError(
-            f"{path}: a diffraction pattern (its pixels are in {units[chosen][0]}), no micrograph"
-        )
-    data, axes = signals[chosen]["data"], signals[chosen]["axes"][-2:]
-    if data.dtype.names:  # colours as fields
-        data = data.map_blocks(
-            lambda block: np.stack([block[name] for name in "RGB"], axis=-1),
-            dtype=np.uint8,
-            new_axis=data.ndim,
-            chunks=(*data.chunks, 3),
-        )
-        stack, shape = data.shape[:-3], data.shape[-3:]
-    else:
-        stack, shape = data.shape[:-2], data.shape[-2:]
+    signal = next((s for s in signals if _unit(s) in _NM), signals[0])
+    unit = _unit(signal)
+    if "/" in unit or "^-1" in unit or unit == "mrad":
+        raise InputError(f"{path}: a diffraction pattern (its pixels are in {unit}), no micrograph")
+    data = signal["data"]
+    stack, shape = data.shape[:-2], data.shape[-2:]
     pages = math.prod(stack)
     needed = None if ending in _PACKED else math.prod(data.shape) * data.dtype.itemsize
     _check_claim(path, shape, needed)
     _check_page(path, number, pages)
     pixels = np.asarray(data[np.unravel_index(number, stack)] if stack else data)
-    if not all(unit.lower() in _NM for unit in units[chosen]):
+    if unit not in _NM:
         return pixels, None, pages
-    high, wide = (
-        float(axis["scale"]) * _NM[unit.lower()]
-        for axis, unit in zip(axes, units[chosen], strict=True)
-    )
+    high, wide = (float(axis["scale"]) * _NM[unit] for axis in signal["axes"][-2:])
     return pixels, _square(path, wide, high), pages
+
+
+def _unit(signal: dict[str, Any]) -> str:
+    """Return the unit of the last two axes of a signal, where they have the same one."""
+    first, second = (str(axis.get("units") or "").lower() for axis in signal["axes"][-2:])
+    return first if first == second else ""
 
 
 def _check_ser(path: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 from scipy import constants, fft, ndimage
 
 from dipolar_md.analysis.micrograph import Micrograph
@@ -125,6 +125,12 @@ class Microscope(Parameters):
     film: Material
     film_thickness_nm: Quantity
 
+    @model_validator(mode="after")
+    def _sees_one_way(self) -> "Microscope":
+        if (self.lens is None) == (self.probe is None):
+            raise ValueError("either [lens] (bright field) or [probe] (HAADF) must be there")
+        return self
+
 
 def load_microscope(name: str | Path) -> Microscope:
     """Return a shipped microscope, or one of the user's own.
@@ -138,12 +144,7 @@ def load_microscope(name: str | Path) -> Microscope:
     Raises:
         InputError: No such name or file, a wrong key, or not one of lens and probe.
     """
-    microscope = load(Microscope, "microscopes", name)
-    if (microscope.lens is None) == (microscope.probe is None):
-        raise InputError(
-            f"{name}: a microscope has either [lens] (bright field) or [probe] (HAADF)"
-        )
-    return microscope
+    return load(Microscope, "microscopes", name)
 
 
 def simulate_micrograph(
@@ -193,13 +194,12 @@ def simulate_micrograph(
     """
     if isinstance(microscope, str | Path):
         microscope = load_microscope(microscope)
-    optics = microscope
-    if attenuation_nm is None:
-        attenuation_nm = optics.core.attenuation_nm.value if optics else ATTENUATION_NM
-    if blur_nm is None:
-        blur_nm = 0.0 if optics else BLUR_NM
-    if dose_per_nm2 is None:
-        dose_per_nm2 = optics.beam.dose_per_nm2.value if optics else DOSE_PER_NM2
+    attenuation_nm, blur_nm, dose_per_nm2 = (
+        default if stated is None else stated
+        for stated, default in zip(
+            (attenuation_nm, blur_nm, dose_per_nm2), _defaults(microscope), strict=True
+        )
+    )
     smallest, largest = (float(d) for d in np.broadcast_to(core_diameter_nm, 2))
     _check_lengths(
         pixel_nm=pixel_nm,
@@ -209,16 +209,9 @@ def simulate_micrograph(
         section_nm=np.inf if section_nm is None else section_nm,
         grain_nm=grain_nm,
     )
-    if not (largest >= smallest and blur_nm >= 0):
-        raise InputError(
-            "core_diameter_nm must be a number or (smallest, largest) and blur_nm at least 0 "
-            f"(found {core_diameter_nm}, {blur_nm:g})"
-        )
-    if not (0 <= grain < 1 and -80 <= tilt_degrees <= 80):
-        raise InputError(
-            "grain must be in [0, 1) and tilt_degrees between -80 and 80 (found "
-            f"{grain:g}, {tilt_degrees:g})"
-        )
+    _check_rest(
+        largest >= smallest and blur_nm >= 0, core_diameter_nm, blur_nm, grain, tilt_degrees
+    )
     system = system_of(frame)
     lx, ly, lz, xy, xz, yz = system.box
     width = lx + abs(xy * ly) + abs(xz * lz)
@@ -236,18 +229,43 @@ def simulate_micrograph(
     tilt = np.deg2rad(tilt_degrees)
     centres = np.stack([x + width / 2, height / 2 - (y * np.cos(tilt) - z * np.sin(tilt))], axis=1)
     thickness = _thickness(centres, radii[seen], pixel_nm, shape)
-    if optics is None:
+    if microscope is None:
         image = np.exp(-thickness / attenuation_nm)
-        image = ndimage.gaussian_filter(image, blur_nm / pixel_nm, mode="nearest")
     else:
-        film_nm = optics.film_thickness_nm.value / np.cos(tilt)
-        image = _seen_through(optics, thickness, film_nm, attenuation_nm, pixel_nm, rng)
-        image = ndimage.gaussian_filter(image, blur_nm / pixel_nm, mode="nearest")
+        film_nm = microscope.film_thickness_nm.value / np.cos(tilt)
+        image = _seen_through(microscope, thickness, film_nm, attenuation_nm, pixel_nm, rng)
+    image = ndimage.gaussian_filter(image, blur_nm / pixel_nm, mode="nearest")
     if grain:
         image *= np.maximum(1 + grain * grain_field(shape, grain_nm / pixel_nm, rng), 0)
     if np.isfinite(dose_per_nm2):
         image = rng.poisson(image * dose_per_nm2 * pixel_nm**2).astype(np.float64)
     return Micrograph(image, pixel_nm, centres)
+
+
+def _defaults(microscope: Microscope | None) -> tuple[float, float, float]:
+    """Return attenuation (nm), blur (nm) and dose (per nm²) where nothing else is said."""
+    if microscope is None:
+        return ATTENUATION_NM, BLUR_NM, DOSE_PER_NM2
+    return microscope.core.attenuation_nm.value, 0.0, microscope.beam.dose_per_nm2.value
+
+
+def _check_rest(
+    lengths: bool,
+    core_diameter_nm: float | tuple[float, float],
+    blur_nm: float,
+    grain: float,
+    tilt_degrees: float,
+) -> None:
+    if not lengths:
+        raise InputError(
+            "core_diameter_nm must be a number or (smallest, largest) and blur_nm at least 0 "
+            f"(found {core_diameter_nm}, {blur_nm:g})"
+        )
+    if not (0 <= grain < 1 and -80 <= tilt_degrees <= 80):
+        raise InputError(
+            "grain must be in [0, 1) and tilt_degrees between -80 and 80 (found "
+            f"{grain:g}, {tilt_degrees:g})"
+        )
 
 
 def _check_lengths(**lengths: float) -> None:
@@ -407,7 +425,7 @@ def _seen_through(
         part += atoms * scattered_per_nm(optics.film, voltage, inner)
         sigma = width / np.sqrt(8 * np.log(2)) / pixel_nm
         return np.asarray(ndimage.gaussian_filter(1 - np.exp(-part), sigma, mode="wrap"))
-    assert optics.lens is not None  # load_microscope has seen to that
+    assert optics.lens is not None  # the one or the other
     per_volt = phase_per_volt_nm(voltage)
     phase = thickness * optics.core.inner_potential_V.value
     phase += (atoms - film_nm) * optics.film.inner_potential_V.value
