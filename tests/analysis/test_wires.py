@@ -76,7 +76,7 @@ def test_a_core_that_another_wire_hides_does_not_break_its_own():
 
 def test_weak_cores_count_where_they_close_a_gap():
     line = np.stack([S * np.arange(9), np.zeros(9)], axis=1)
-    centres = np.append(line, [[4 * S, 3.0], [9.5 * S, 0.0]], axis=0)
+    centres = np.append(line, [[4 * S, 3.0], [9 * S, 0.0]], axis=0)
     sure = np.ones(11, dtype=bool)
     sure[[4, 9, 10]] = False  # in the gap, beside it, beyond the end
     kept = bridge_gaps(centres, sure)
