@@ -297,6 +297,7 @@ def draw_map(rows: list[dict[str, Any]], path: Path) -> None:
         ):
             for trusted, marker, name in ((True, "o", "measured"), (False, "X", "refused")):
                 some = [r for r in rows if r["spacing_trusted"] is trusted]
+                some = [r for r in some if r["cores"] >= FEWEST]
                 dots = ax.scatter(
                     [scale * r[x] for r in some],
                     [100 * r["contrast"] for r in some],

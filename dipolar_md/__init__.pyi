@@ -65,6 +65,7 @@ from .analysis.timeseries import (
     distribution as distribution,
     equilibration as equilibration,
 )
+from .analysis.wires import Interval as Interval
 from .chemistry.alloy import Alloy as Alloy, alloy44 as alloy44
 from .chemistry.cluster import (
     Cluster as Cluster,

@@ -157,6 +157,10 @@ def test_detection_does_not_depend_on_how_the_image_lies_or_is_scaled(turns, fli
         (0.01, {}, "too small for cores of 1 nm"),
         (0.05, {"core_diameter_nm": 0.0}, "must be positive"),
         (0.05, {"reach_nm": -1.0}, "must be positive"),
+        (0.05, {"sigmas": 0.0}, "must be positive"),
+        (1e-9, {"core_diameter_nm": 1e-8}, "pixel_nm must be between 0.001 and 10 nm"),
+        (1e9, {}, "pixel_nm must be between 0.001 and 10 nm"),
+        (0.05, {"reach_nm": 1e9}, "at most ten core diameters, 10 nm"),
     ],
 )
 def test_what_can_not_be_measured_is_refused(pixel_nm, options, words):
