@@ -108,11 +108,12 @@ def bright_cores(image: Floats, pixel_nm: float, diameter_nm: float) -> tuple[bo
     width = WIDTH_OF_DISK * diameter_nm / pixel_nm
     times = max(int(width / 2), 1)
     response = _laplacian(binned(image, times), width / times)
-    centred = response - np.median(response)
+    centred = response - _median(response)
     spread = np.sqrt(np.mean(centred**2))
     if not spread > 1e-12 * max(float(np.abs(image).max()), 1e-300):
         return False, 0.0
-    skewness = float(np.mean((centred / spread) ** 3))
+    centred /= spread
+    skewness = float(np.mean(centred * centred * centred))
     cells = response.size * (times / width) ** 2 / (4 * np.pi)
     return skewness < 0, abs(skewness) / np.sqrt(6 / max(cells, 6.0))
 
@@ -202,13 +203,18 @@ def _laplacian(image: Floats, width: float) -> Floats:
 
     Subtracting the median leaves a negative exactly the negative of its image.
     """
-    level = image - np.median(image)
+    level = image - _median(image)
     return np.asarray(ndimage.gaussian_laplace(level, width, mode="reflect", truncate=5.0))
+
+
+def _median(values: Floats) -> float:
+    """Return the median, of more than a million values that of as many spread evenly."""
+    return float(np.median(values.reshape(-1)[:: max(values.size // 1_000_000, 1)]))
 
 
 def _spread(values: Floats) -> float:
     """Return the standard deviation that the median absolute deviation stands for."""
-    return float(np.median(np.abs(values - np.median(values))) / 0.674489750196)
+    return _median(np.abs(values - _median(values))) / 0.674489750196
 
 
 def _local_noise(raw: Floats, background: Mask, noise: float, block: int) -> Floats:
