@@ -239,6 +239,8 @@ class _Pool:
         """
         _, closing, weight = self.closings[self.closings[:, 0] == n - 1].T
         _, opening, _ = self.openings[self.openings[:, 0] == n].T
+        if not (self.closings_tried[n - 1] and self.openings_tried[n]):
+            return math.nan
         if not (len(closing) and len(opening)):
             return 0.0
         tried = np.log(self.closings_tried[n - 1]) - np.log(self.openings_tried[n])
@@ -248,7 +250,7 @@ class _Pool:
             return _log_sum(there) - _log_sum(back) - tried
 
         span = np.abs(closing).max() + np.abs(opening).max() + np.abs(weight).max() + 50.0
-        return float(np.exp(brentq(excess, -span, span)))
+        return math.exp(float(brentq(excess, -span, span)))
 
     def rings_over_open(self) -> Floats:
         """Return (n_max,) integrals of rings over those of open chains."""
