@@ -247,7 +247,7 @@ class _Pool:
 
         def excess(s: float) -> float:
             there, back = log_expit(closing - s) + weight, log_expit(opening + s)
-            return _log_sum(there) - _log_sum(back) - tried
+            return float(_log_sum(there) - _log_sum(back) - tried)
 
         span = np.abs(closing).max() + np.abs(opening).max() + np.abs(weight).max() + 50.0
         return math.exp(float(brentq(excess, -span, span)))
