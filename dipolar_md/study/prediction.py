@@ -135,7 +135,7 @@ class LengthPrediction:
         span = named_length(low) + (f" to {named_length(high)}" if high >= 1.2 * low else "")
         wires = "wires" if min(one.mean_chain_length.value for one in at) >= _WIRE else "may wire"
         decides = "" if high < 2 * low else f"; {self._decisive()} decides"
-        return f"{self.cluster} {wires} {where}: {' to '.join(ends)} at equilibrium{decides}."
+        return f"{self.cluster} {wires} {where}: {span} at equilibrium{decides}."
 
     def _decisive(self) -> str:
         """Return which assumption moves the length most, all others being alike."""
