@@ -81,11 +81,26 @@ def read_toml(path: Path) -> dict[str, Any]:
         InputError: the file can't be read or is no TOML; the line is named.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: can't be read ({error})") from error
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: can't be read ({error.strerror})") from error
+    return parse_toml(data, path)
+
+
+def parse_toml(data: bytes, where: str | Path) -> dict[str, Any]:
+    """Return the tables of a TOML text.
+
+    Raises:
+        InputError: it is no TOML; `where` and the line are named.
+    """
+    try:
+        return tomllib.loads(data.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise InputError(f"{where}: can't be read ({error})") from error
     except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path}: not valid TOML: {error}") from error
+        raise InputError(f"{where}: not valid TOML: {error}") from error
+    except (RecursionError, ValueError) as error:  # nested too deep, a number of 5,000 digits
+        raise InputError(f"{where}: not a file of parameters: {error}") from error
 
 
 def validate(model: type[M], data: dict[str, Any], where: str | Path) -> M:

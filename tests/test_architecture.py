@@ -25,6 +25,7 @@ LEVELS = {  # an import leads to the same wing or to a lower level; sideways is 
     **dict.fromkeys(("parameters", "theory", "images", "files"), 1),
     "chemistry": 2,
     "model": 3,
+    "frame_checks": 3,
     **dict.fromkeys(("engines", "trajectory"), 4),
     **dict.fromkeys(("simulation", "analysis"), 5),
     **dict.fromkeys(("study", "plots"), 6),
@@ -75,8 +76,9 @@ PUBLIC = {  # every public name and the module that it is loaded from
 WRITERS = {  # what else opens a file for writing
     "files": "every file",
     "trajectory": "frames, by GSD",
-    "simulation.session": "the lock of a run directory",
-    "study.project": "the lock of a study",
+    "frame_checks": "the index of a file of saved frames",
+    "simulation.session": "the checkpoint before",
+    "study.ladder": "the checkpoint before",
     "engines.lammps.model": "what LAMMPS reads at once",
     "engines.lammps.spring_atoms": "what LAMMPS reads at once",
 }

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from dipolar_md.reports.run import Analysis
     from dipolar_md.simulation.assembly import Progress
     from dipolar_md.simulation.plan import Plan
-    from dipolar_md.simulation.session import Run
+    from dipolar_md.simulation.run_directory import Run
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True)

@@ -19,7 +19,8 @@ from dipolar_md.simulation.placement import Placement, choose_resources
 from dipolar_md.simulation.plan import Plan, make_plan
 from dipolar_md.simulation.preflight import preflight
 from dipolar_md.simulation.recipe import Recipe
-from dipolar_md.simulation.session import Run, Session, manifest_of, open_session
+from dipolar_md.simulation.run_directory import Run
+from dipolar_md.simulation.session import Session, is_finished, manifest_of, open_session
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def assemble(
         if count is not None and count < 1:
             raise InputError(f"{name} must be at least 1 (found {count})")
     path = Path(out) if out is not None else Path("runs") / plan.recipe.name
-    if (manifest_of(path, plan, resume) or {}).get("status") == "finished":
+    if is_finished(path, plan, manifest_of(path, plan, resume)):
         return Run(path)
     start = plan.start()
     placement = choose_resources(plan, start, engine, device, threads, ranks)
@@ -136,9 +137,9 @@ class _Runner:
 
     def run(self, start: System) -> None:
         """Run what is left of the plan, from its start or from the last checkpoint."""
-        plan, session, checkpoint = self.plan, self.session, self.session.checkpoint()
-        system, done = (checkpoint.system, checkpoint.step) if checkpoint else (start, 0)
-        with session.running(self.placement, done):
+        plan, session, found = self.plan, self.session, self.session.recover()
+        system, done = found.checkpoint.system if found.checkpoint else start, found.step
+        with session.running(self.placement, done, recovery=found):
             if not done:
                 first = plan.acting(plan.stages[0])
                 energies = self.placement.engine.evaluate(system, first).energies
@@ -148,7 +149,7 @@ class _Runner:
                 if first_step < stage.steps and not self.stopped.is_set():
                     system = self._run_stage(index, system, first_step)
             if session.last_step >= plan.total_steps:
-                session.status = "finished"
+                session.finish()
 
     def _run_stage(self, index: int, system: System, first_step: int) -> System:
         stage = replace(self.plan.stages[index], first_step=first_step)

@@ -1,12 +1,12 @@
 """A study on disk: a signac project with one job per state point, and the state of each."""
 
-import fcntl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from dipolar_md.errors import RunDirectoryError
+from dipolar_md.files import is_locked, locked
 from dipolar_md.study.jobs import Job
 from dipolar_md.study.study_file import Study
 
@@ -43,7 +43,7 @@ class JobFolder:
             return "done", document
         if not self.path.is_dir():
             return "waiting", document
-        if _is_locked(self.path):
+        if is_locked(self.path):
             return "running", document
         if document.get("status") == "failed":
             return "failed", document
@@ -118,8 +118,7 @@ def prepare(study: Study, out: str | Path | None = None) -> Path:
         names = {entry.name for entry in path.iterdir()}
         if names - {".lock", ".signac"} and not (path / ".signac").is_dir():
             raise RunDirectoryError(f"{path}: not empty and no study; choose another --out")
-        with (path / ".lock").open("w") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        with locked(path, wait=True):
             project = signac.init_project(path)
             if not project.document() and not len(project):
                 project.document.update(_identity(study))
@@ -169,15 +168,3 @@ def _document(folder: Path) -> Any:
     import signac
 
     return signac.JSONDict(filename=str(folder / signac.job.Job.FN_DOCUMENT), write_concern=True)
-
-
-def _is_locked(folder: Path) -> bool:
-    """Return whether a process is at a job."""
-    if not (folder / ".lock").exists():
-        return False
-    with (folder / ".lock").open() as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False

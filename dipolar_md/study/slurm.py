@@ -15,9 +15,8 @@ from typing import NamedTuple
 import tomli_w
 
 from dipolar_md.errors import DipolarMDError, EngineMissingError, InputError
-from dipolar_md.files import write_json, write_text
+from dipolar_md.files import locked, write_json, write_text
 from dipolar_md.simulation.assembly import walltime_seconds
-from dipolar_md.simulation.session import locked
 from dipolar_md.study.cost import estimate_cost
 from dipolar_md.study.project import JobState, StudyProject, open_project, prepare
 from dipolar_md.study.study_file import Study, load_study

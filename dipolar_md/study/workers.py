@@ -20,8 +20,9 @@ from typing import NamedTuple
 
 from dipolar_md.engines.protocol import DeviceName
 from dipolar_md.errors import DipolarMDError, InputError, RunDirectoryError
+from dipolar_md.files import locked
 from dipolar_md.simulation.assembly import assemble
-from dipolar_md.simulation.session import Run, locked
+from dipolar_md.simulation.run_directory import Run
 from dipolar_md.study.devices import assign_devices, environment_of
 from dipolar_md.study.jobs import Job
 from dipolar_md.study.ladder import run_ladder

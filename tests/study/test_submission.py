@@ -15,7 +15,7 @@ from study.toy_studies import toy, write
 import dipolar_md as dm
 from dipolar_md.engines.protocol import Finding
 from dipolar_md.errors import EngineMissingError, InputError, RunDirectoryError
-from dipolar_md.simulation.session import locked
+from dipolar_md.files import locked
 from dipolar_md.study import devices, workers
 from dipolar_md.study.devices import assign_devices, environment_of, visible_gpus
 
