@@ -12,6 +12,7 @@ import io
 import json
 import os
 import secrets
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -116,6 +117,18 @@ def is_locked(folder: Path) -> bool:
     finally:
         os.close(handle)
     return False
+
+
+@contextmanager
+def nameless(text: str) -> Iterator[str]:
+    """Yield where this process can read a text, in a file that no folder shows.
+
+    The word has no blanks, quotes or dollars, whatever the folder of temporary files is called.
+    """
+    with tempfile.TemporaryFile("w+", encoding="ascii") as file:
+        file.write(text)
+        file.seek(0)
+        yield f"/dev/fd/{file.fileno()}"
 
 
 def is_partial(path: Path) -> bool:

@@ -5,19 +5,41 @@ installed package); anything that looks like a path is read as a file.
 """
 
 import difflib
+import re
 import tomllib
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from dipolar_md.errors import InputError
 
 Number = Annotated[float, Field(strict=True)]
 Positive = Annotated[float, Field(gt=0, strict=True)]
-Text = Annotated[str, Field(min_length=1)]
+NAME_RULE = "letters of ASCII, digits, '.', '_' and '-', the first a letter or digit, at most 100"
+
+
+def is_name(text: str) -> bool:
+    """Return whether a text can be a file's name anywhere, and a word to any shell."""
+    return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", text) is not None
+
+
+def _checked_name(text: str) -> str:
+    if not is_name(text):
+        raise ValueError(f"a name has {NAME_RULE}")
+    return text
+
+
+def _checked_text(text: str) -> str:
+    if odd := [letter for letter in text if not (letter.isprintable() or letter in "\n\t")]:
+        raise ValueError(f"has a control character ({odd[0]!r})")
+    return text
+
+
+Text = Annotated[str, Field(min_length=1), AfterValidator(_checked_text)]
+Name = Annotated[str, AfterValidator(_checked_name)]
 
 
 class Parameters(BaseModel):

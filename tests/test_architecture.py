@@ -79,8 +79,6 @@ WRITERS = {  # what else opens a file for writing
     "frame_checks": "the index of a file of saved frames",
     "simulation.session": "the checkpoint before",
     "study.ladder": "the checkpoint before",
-    "engines.lammps.model": "what LAMMPS reads at once",
-    "engines.lammps.spring_atoms": "what LAMMPS reads at once",
 }
 OPENERS = {"os.replace", "os.fdopen", "tempfile.mkstemp", "tempfile.NamedTemporaryFile"}
 OPTIONAL = {

@@ -13,7 +13,7 @@ from scipy import stats
 from dipolar_md.analysis.nanowires import NanowireStatistics
 from dipolar_md.analysis.timeseries import Estimate
 from dipolar_md.errors import InputError
-from dipolar_md.parameters import Parameters, Positive, Text, load
+from dipolar_md.parameters import Name, Parameters, Positive, Text, load
 
 Floats = NDArray[np.float64]
 
@@ -77,7 +77,7 @@ class Reference(Parameters):
         quantities: What was measured.
     """
 
-    name: Text
+    name: Name
     title: Text
     source: Text
     clusters: list[Text]

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from dipolar_md.errors import InputError
 from dipolar_md.parameters import (
+    Name,
     Parameters,
     Positive,
     Quantity,
@@ -73,7 +74,7 @@ class Cluster(Parameters):
         notes: What a reader should know, in words.
     """
 
-    name: Text
+    name: Name
     title: Text
     formula: Text
     net_charge_e: int
@@ -125,7 +126,7 @@ class Solvent(Parameters):
         viscosity_mPa_s: Viscosity of a liquid, mPa s.
     """
 
-    name: Text
+    name: Name
     title: Text
     temperature_K: Positive
     relative_permittivity: Quantity

@@ -66,7 +66,9 @@ def run_study(
     """
     import dipolar_md as dm
 
-    chosen, ids = dm.load_study(name), jobs.split(",") if jobs else None
+    if jobs is not None and not jobs.strip(","):
+        raise dm.InputError("--jobs names no job, so none is run (ID,ID,… as in the workspace)")
+    chosen, ids = dm.load_study(name), None if jobs is None else jobs.split(",")
     _print_plan(chosen, dm.study_status(chosen, out_dir, ids))
     try:
         with _progress() as show:

@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 from dipolar_md.chemistry.cluster import Cluster, load_cluster
 from dipolar_md.errors import InputError
 from dipolar_md.parameters import (
+    Name,
     Number,
     Parameters,
     Positive,
@@ -121,7 +122,7 @@ class Recipe(Parameters):
             `frame_interval_sweeps` in place of everything that belongs to time.
     """
 
-    name: Text
+    name: Name
     title: Text
     n_clusters: int = Field(ge=1, le=10_000_000, strict=True)
     seed: int = Field(ge=0, default=1, strict=True)

@@ -5,6 +5,7 @@ task is `dipolar-md study run` on its bundle; what Slurm was given is in `slurm/
 """
 
 import json
+import re
 import shlex
 import shutil
 import subprocess
@@ -18,7 +19,13 @@ from dipolar_md.errors import DipolarMDError, EngineMissingError, InputError
 from dipolar_md.files import locked, write_json, write_text
 from dipolar_md.simulation.assembly import walltime_seconds
 from dipolar_md.study.cost import estimate_cost
-from dipolar_md.study.project import JobState, StudyProject, open_project, prepare
+from dipolar_md.study.project import (
+    JobState,
+    StudyProject,
+    open_project,
+    prepare,
+    study_directory,
+)
 from dipolar_md.study.study_file import Study, load_study
 from dipolar_md.study.workers import project_status
 
@@ -119,7 +126,10 @@ def submit_study(
             "the script, and study run uses this machine"
         )
     study = load_study(study)
-    path = prepare(study, out).resolve()
+    path = study_directory(study, out).resolve()
+    if not str(path).isprintable():  # a new line would end a comment that Slurm reads
+        raise InputError(f"{str(path)!r}: has a control character; choose another --out")
+    prepare(study, path)
     folder = path / "slurm"
     folder.mkdir(exist_ok=True)
     with locked(folder):
@@ -147,6 +157,11 @@ def _request(
 ) -> _Request:
     """Return what a task asks for; raise where it makes no sense."""
     hours = _hours(walltime)
+    for option, word in {"partition": partition, "account": account}.items():
+        if word is not None and not re.fullmatch(r"[\w.,+@:-]+", word, re.ASCII):
+            raise InputError(
+                f"{option} must be a word of letters, digits and . _ , + @ : - (found {word!r})"
+            )
     if ranks < 1:
         raise InputError(f"ranks must be at least 1 (found {ranks})")
     if gpus < 0 or (gpus and ranks > 1):

@@ -22,6 +22,7 @@ from pydantic import Field, model_validator
 from dipolar_md.chemistry.cluster import load_solvent
 from dipolar_md.errors import InputError
 from dipolar_md.parameters import (
+    Name,
     Number,
     Parameters,
     Positive,
@@ -114,7 +115,7 @@ class Study(Parameters):
         exchange: Swaps of a ladder, where they aren't the default.
     """
 
-    name: Text
+    name: Name
     title: Text
     recipe: Text
     sampling: Literal["grid", "list", "latin-hypercube", "exchange"] = "grid"
