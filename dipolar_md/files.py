@@ -12,6 +12,7 @@ import io
 import json
 import os
 import secrets
+import stat
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -166,16 +167,41 @@ def write_json(path: Path, value: Any) -> Path:
     return write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
+def read_bytes(path: Path, most_MB: float = 100.0) -> bytes:
+    """Return what is in a file.
+
+    Args:
+        path: A file; no folder, device or pipe, which may never end.
+        most_MB: Size above which it isn't read.
+
+    Raises:
+        InputError: It can't be read, is no file or too large.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(handle, "rb") as file:
+            status = os.fstat(handle)
+            if not stat.S_ISREG(status.st_mode):
+                raise InputError(f"{path}: can't be read (no file)")
+            if status.st_size > most_MB * 1e6:
+                size = f"{status.st_size / 1e6:.0f} MB, at most {most_MB:g} MB"
+                raise InputError(f"{path}: can't be read: too large ({size})")
+            return file.read()
+    except OSError as error:
+        raise InputError(f"{path}: can't be read ({error.strerror})") from error
+    except ValueError as error:  # a name with a zero byte
+        raise InputError(f"{str(path)!r}: can't be read ({error})") from error
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Return the table in a JSON file.
 
     Raises:
         InputError: It can't be read, isn't JSON or no table.
     """
+    data = read_bytes(path)
     try:
-        value = json.loads(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"{path}: can't be read ({error.strerror})") from error
+        value = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: can't be read: no JSON ({error})") from error
     if not isinstance(value, dict):

@@ -22,15 +22,15 @@ MODULES = {
 }
 LEVELS = {  # an import leads to the same wing or to a lower level; sideways is another wing's
     **dict.fromkeys(("units", "errors"), 0),
-    **dict.fromkeys(("parameters", "theory", "images", "files"), 1),
-    "chemistry": 2,
-    "model": 3,
-    "frame_checks": 3,
-    **dict.fromkeys(("engines", "trajectory"), 4),
-    **dict.fromkeys(("simulation", "analysis"), 5),
-    **dict.fromkeys(("study", "plots"), 6),
-    "reports": 7,
-    "commands": 8,
+    **dict.fromkeys(("theory", "files"), 1),
+    **dict.fromkeys(("parameters", "images", "frame_checks"), 2),
+    "chemistry": 3,
+    "model": 4,
+    **dict.fromkeys(("engines", "trajectory"), 5),
+    **dict.fromkeys(("simulation", "analysis"), 6),
+    **dict.fromkeys(("study", "plots"), 7),
+    "reports": 8,
+    "commands": 9,
 }
 FOREIGN = {  # who may import what is nobody else's business
     "hoomd": {"engines.hoomd"},

@@ -77,7 +77,7 @@ class Cluster(Parameters):
     name: Name
     title: Text
     formula: Text
-    net_charge_e: int
+    net_charge_e: int = Field(ge=-1000, le=1000)
     handedness: Literal["R", "S", "racemic", "achiral"]
     dipole_D: Quantity
     hemisphere_charge_e: Quantity
@@ -88,7 +88,7 @@ class Cluster(Parameters):
     janus: JanusShape | None = None
     polarisability_nm3: Quantity | None = None
     c6_kJ_mol_nm6: Quantity | None = None
-    rotational_symmetry: int | None = Field(default=None, ge=1, strict=True)
+    rotational_symmetry: int | None = Field(default=None, ge=1, le=1000, strict=True)
     notes: str = ""
 
     @field_validator("formula")

@@ -76,6 +76,10 @@ def main() -> None:
     except OSError as error:
         err.print(f"[bold red]error:[/] {escaped(str(error))}")
         sys.exit(2)
+    except (MemoryError, OverflowError) as error:
+        what = "more memory than here is" if isinstance(error, MemoryError) else "larger numbers"
+        err.print(f"[bold red]error:[/] this needs {what}: {escaped(str(error)) or 'no details'}")
+        sys.exit(2)
     except KeyboardInterrupt:
         err.print("interrupted")
         sys.exit(130)

@@ -22,6 +22,9 @@ from dipolar_md.simulation.recipe import Recipe
 from dipolar_md.simulation.run_directory import Run
 from dipolar_md.simulation.session import Session, is_finished, manifest_of, open_session
 
+MOST_THREADS = 1024
+"""Threads or ranks of one run."""
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -92,8 +95,10 @@ def assemble(
     plan = make_plan(recipe, dict(overrides or {}) | ({} if seed is None else {"seed": seed}))
     preflight(plan)
     for name, count in {"threads": threads, "ranks": ranks}.items():
-        if count is not None and count < 1:
-            raise InputError(f"{name} must be at least 1 (found {count})")
+        if count is not None and not 1 <= count <= MOST_THREADS:
+            raise InputError(
+                f"{name} must be at least 1 and at most {MOST_THREADS} (found {f'{count}'[:20]})"
+            )
     path = Path(out) if out is not None else Path("runs") / plan.recipe.name
     if is_finished(path, plan, manifest_of(path, plan, resume)):
         return Run(path)

@@ -68,7 +68,7 @@ def recover(
     if done is None:
         _choose(path, plan, identity, schedule, frames, found)
         done = found.step
-    elif not done and any(frames.steps):
+    elif not done and len(frames.steps) > 2:  # killed before its first checkpoint it has two
         raise RunDirectoryError(
             f"{path}: holds frames up to step {frames.steps[-1]}, but the checkpoint of its ladder "
             "is lost; restore ladder.npz, or choose another --out"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dipolar_md.errors import InputError
-from dipolar_md.files import read_json
+from dipolar_md.files import read_bytes, read_json
 from dipolar_md.frame_checks import FrameTable, Identity
 from dipolar_md.parameters import parse_toml, validate
 from dipolar_md.simulation.plan import Plan
@@ -51,10 +51,7 @@ class Run:
             InputError: It can't be read, or was changed since.
         """
         path = self.path / RECIPE_FILE
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise InputError(f"{path}: can't be read ({error.strerror})") from error
+        data = read_bytes(path)
         if recipe_hash(self.manifest) not in (None, hashlib.sha256(data).hexdigest()):
             raise InputError(
                 f"{path}: can't be read as this run's: it was changed after the run had begun "
