@@ -2,11 +2,9 @@
 
 import math
 import re
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from dipolar_md.simulation.preflight import preflight
 from dipolar_md.simulation.recipe import Recipe
 from dipolar_md.simulation.run_directory import Run
 from dipolar_md.simulation.session import Session, is_finished, manifest_of, open_session
+from dipolar_md.simulation.stop_signals import stop_signals
 
 MOST_THREADS = 1024
 """Threads or ranks of one run."""
@@ -62,7 +61,8 @@ def assemble(
 ) -> Run:
     """Run a recipe and return the run; continue one that was interrupted, keep a finished one.
 
-    SIGINT and SIGTERM stop after the current chunk with a checkpoint (`run.finished` is False).
+    SIGINT, SIGTERM and SIGHUP stop after the current chunk with a checkpoint (`run.finished` is
+    False); a second one at once, with the checkpoint before.
 
     Where neither `threads` nor `ranks` is given, a long run on a CPU (2e8 clusters x steps) times
     the engines, threads and ranks that fit the cores for some seconds and takes the fastest; a
@@ -104,7 +104,7 @@ def assemble(
         return Run(path)
     start = plan.start()
     placement = choose_resources(plan, start, engine, device, threads, ranks)
-    with open_session(path, plan, resume) as session, _stop_signals() as stopped:
+    with open_session(path, plan, resume) as session, stop_signals() as stopped:
         if not session.finished:  # by another process, meanwhile
             _Runner(session, placement, stopped, progress, deadline).run(start)
     return Run(path)
@@ -205,19 +205,3 @@ class _Runner:
             )
         )
         return told is True
-
-
-@contextmanager
-def _stop_signals() -> Iterator[threading.Event]:
-    """Turn SIGINT and SIGTERM into an event while a run is under way."""
-    stopped = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stopped
-        return
-    names = (signal.SIGINT, signal.SIGTERM)
-    before = {name: signal.signal(name, lambda *_: stopped.set()) for name in names}
-    try:
-        yield stopped
-    finally:
-        for name, handler in before.items():
-            signal.signal(name, handler)

@@ -21,7 +21,7 @@ from dipolar_md.units import MILLIMOLAR, thermal_energy
 
 MOST_STEPS = 1e13
 """Largest number of steps of a run: a century on the fastest device."""
-MOST_FRAMES = 1e7
+MOST_FRAMES = 1e8
 """Largest number of frames of a run."""
 MAX_VOLUME_FRACTION = 0.45
 MAX_SCALING = 0.1

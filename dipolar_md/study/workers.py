@@ -220,8 +220,13 @@ class _Pool:
         finally:  # a closed pipe makes a worker stop
             for pipe in self.team:
                 pipe.close()
-            for worker in self.team.values():
-                worker.process.join()
+            try:
+                for worker in self.team.values():
+                    worker.process.join()
+            except KeyboardInterrupt:  # the second: at once, each with its last checkpoint
+                for worker in self.team.values():
+                    worker.process.kill()
+                raise
 
     def _hear(self, pipe: Connection) -> None:
         """Take what a worker tells: how far it is, that its group is over, or nothing any more."""
@@ -290,7 +295,8 @@ def _work(pipe: Connection, study: Study, device: DeviceName, ranks: int) -> Non
     """Do groups of jobs as they come, until the pipe closes: then stop after the present chunk."""
     import freud
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to all; the leader decides
+    for name in (signal.SIGINT, signal.SIGHUP):  # a terminal sends them to all; the leader decides
+        signal.signal(name, signal.SIG_IGN)
     freud.parallel.set_num_threads(1)
     try:
         while True:
@@ -421,12 +427,18 @@ def _patiently_locked(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """Take SIGTERM, by which a queue ends a job, like SIGINT."""
+    """Take SIGTERM, by which a queue ends a job, and SIGHUP of a closed terminal, like SIGINT."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    names = [
+        name
+        for name in (signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(name) is not signal.SIG_IGN
+    ]
+    before = {name: signal.signal(name, signal.default_int_handler) for name in names}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for name, handler in before.items():
+            signal.signal(name, handler)
