@@ -145,7 +145,11 @@ def status_of_study(name: StudyName, out_dir: StudyOut = None) -> None:
 
     status = dm.study_status(name, out_dir)
     _print_status(status)
-    held = slurm_states(status.path).items()
+    try:
+        held = slurm_states(status.path).items()
+    except dm.InputError as error:
+        err.print(f"[yellow]{escaped(str(error))}[/]")
+        return
     left = Counter(word.lower() for id, word in held if status.states.get(id) != "done")
     if left:
         out.print(f"of these in Slurm: {', '.join(f'{n} {word}' for word, n in left.items())}")

@@ -186,7 +186,8 @@ class Plan:
         for stage, offset in zip(self.stages, self.offsets, strict=True):
             chunk, last = chunk_steps or stage.chunk_steps, min(stage.steps, until - offset)
             ends = np.arange(chunk, last + 1, chunk)
-            ends = np.append(ends, [stage.steps] * (last == stage.steps and last % chunk > 0))
+            if last == stage.steps and last % chunk:
+                ends = np.append(ends, last)
             if self.recipe.frame_interval_ns is None:
                 count = ends // self.frame_steps
             else:

@@ -20,6 +20,7 @@ from dipolar_md.simulation.recipe import Recipe
 from dipolar_md.trajectory import TRAJECTORY_FILE, Trajectory
 
 MANIFEST_FILE, RECIPE_FILE = "manifest.json", "recipe.toml"
+_STEPS = ("first_step", "last_step")
 _REMEDY = "repeat the assemble command that made the run to recover what is sound"
 
 
@@ -63,7 +64,7 @@ class Run:
     @property
     def manifest(self) -> dict[str, Any]:
         """What was run, when, with which versions and settings."""
-        return read_json(self.path / MANIFEST_FILE)
+        return read_manifest(self.path)
 
     @property
     def identity(self) -> Identity | None:
@@ -91,7 +92,7 @@ class Run:
             )
         plan = Plan(self.recipe)
         finished = manifest.get("status") == "finished"
-        last = plan.total_steps if finished else max([*trajectory.steps, 0])
+        last = last_step_of(plan, manifest) if finished else max([*trajectory.steps, 0])
         schedule = schedule_of(plan, manifest, last)
         absent = sorted({*schedule} - {*trajectory.steps} - missing_steps(manifest))
         if absent:
@@ -101,6 +102,32 @@ class Run:
                 "dm.Trajectory"
             )
         return trajectory
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return the manifest in a run directory.
+
+    Raises:
+        InputError: It can't be read, or makes no sense.
+    """
+    path = folder / MANIFEST_FILE
+    manifest = read_json(path)
+    kinds = {"sessions": list, "missing_steps": list, "exchange": dict, "inputs_sha256": dict}
+    odd = [key for key, kind in kinds.items() if not isinstance(manifest.get(key, kind()), kind)]
+    for session in manifest.get("sessions", []) if "sessions" not in odd else []:
+        steps = [session.get(key, 0) for key in _STEPS] if isinstance(session, dict) else [None]
+        odd += ["sessions"] * (not all(isinstance(step, int) for step in steps))
+    sweep = manifest["exchange"].get("sweep_steps", 1) if manifest.get("exchange") else 1
+    odd += ["exchange"] * (not isinstance(sweep, int) or sweep < 1)
+    if odd:
+        raise InputError(f"{path}: can't be read: '{odd[0]}' isn't what a run writes there")
+    return manifest
+
+
+def last_step_of(plan: Plan, manifest: dict[str, Any]) -> int:
+    """Return where a run ends: a ladder may end before its plan does."""
+    sessions = manifest.get("sessions") or [{}]
+    return int(sessions[-1].get("last_step", 0)) if "exchange" in manifest else plan.total_steps
 
 
 def recipe_hash(manifest: dict[str, Any]) -> str | None:
@@ -118,7 +145,7 @@ def identity_of(manifest: dict[str, Any]) -> Identity | None:
 
 def missing_steps(manifest: dict[str, Any]) -> set[int]:
     """Return the steps of the frames that are known to be lost."""
-    return set(manifest.get("missing_steps", ()))
+    return {step for step in manifest.get("missing_steps", ()) if isinstance(step, int)}
 
 
 def schedule_of(plan: Plan, manifest: dict[str, Any], until: int) -> list[int]:

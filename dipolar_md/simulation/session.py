@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from dipolar_md.engines.versions import version_of
 from dipolar_md.errors import DipolarMDError, InputError, RunDirectoryError
-from dipolar_md.files import is_partial, locked, read_json, sync, write_json, write_text
+from dipolar_md.files import is_partial, locked, sync, write_json, write_text
 from dipolar_md.frame_checks import FrameTable, Identity
 from dipolar_md.parameters import read_toml, validate
 from dipolar_md.simulation.placement import Placement
@@ -29,8 +29,10 @@ from dipolar_md.simulation.run_directory import (
     RECIPE_FILE,
     SoundFrames,
     identity_of,
+    last_step_of,
     list_of_steps,
     missing_steps,
+    read_manifest,
     recipe_hash,
     schedule_of,
 )
@@ -260,7 +262,7 @@ def manifest_of(path: Path, plan: Plan, resume: bool = True) -> dict[str, Any] |
     if not entries or (".lock" in names and names <= _BEGUN):
         return None
     try:
-        manifest = read_json(path / MANIFEST_FILE)
+        manifest = read_manifest(path)
     except InputError as error:
         manifest = _rebuilt_manifest(path, plan, names, error)
         if not manifest:
@@ -349,9 +351,7 @@ def is_finished(path: Path, plan: Plan, manifest: dict[str, Any] | None) -> bool
     """Return whether a manifest says that a run is finished, and its frames agree."""
     if not manifest or manifest.get("status") != "finished":
         return False
-    sessions = manifest.get("sessions") or [{}]
-    last = sessions[-1].get("last_step", plan.total_steps)
-    return not frame_problem(path, plan, manifest, last)
+    return not frame_problem(path, plan, manifest, last_step_of(plan, manifest))
 
 
 def frame_problem(path: Path, plan: Plan, manifest: dict[str, Any], until: int) -> str:

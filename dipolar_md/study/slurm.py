@@ -4,7 +4,6 @@ The script in the study's directory holds everything: `sbatch DIR/submit.sh` wor
 task is `dipolar-md study run` on its bundle; what Slurm was given is in `slurm/submitted.json`.
 """
 
-import json
 import re
 import shlex
 import shutil
@@ -16,7 +15,7 @@ from typing import NamedTuple
 import tomli_w
 
 from dipolar_md.errors import DipolarMDError, EngineMissingError, InputError
-from dipolar_md.files import locked, write_json, write_text
+from dipolar_md.files import locked, read_json, write_json, write_text
 from dipolar_md.simulation.assembly import walltime_seconds
 from dipolar_md.study.cost import estimate_cost
 from dipolar_md.study.project import (
@@ -231,7 +230,20 @@ def slurm_states(path: Path) -> dict[str, str]:
 def _submitted(path: Path) -> dict[str, list[list[str]]]:
     """Return the tasks of each array job that was submitted, by its Slurm id."""
     record = path / "slurm" / "submitted.json"
-    return dict(json.loads(record.read_text(encoding="utf-8"))) if record.exists() else {}
+    if not record.exists():
+        return {}
+    given = read_json(record)
+    for array in given.values():
+        if not (isinstance(array, list) and all(_is_task(task) for task in array)):
+            raise InputError(
+                f"{record}: is damaged, so nobody knows what Slurm holds of this study; look with "
+                "squeue, then remove the file and submit again"
+            )
+    return given
+
+
+def _is_task(task: object) -> bool:
+    return isinstance(task, list) and all(isinstance(id, str) for id in task)
 
 
 def _hours(walltime: str) -> float:

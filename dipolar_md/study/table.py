@@ -81,7 +81,7 @@ def read_results(study: Study, path: Path) -> StudyResults:
         raise InputError(
             f"{path}: no job is finished yet; run it with: dipolar-md study run {study.name}"
         )
-    left_out = sum(folder.document().get("status") == "done" for folder in project.others)
+    left_out = sum(folder.read()[0] == "done" for folder in project.others)
     return StudyResults(sorted(results, key=_place), left_out)
 
 

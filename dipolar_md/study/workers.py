@@ -50,8 +50,9 @@ class StudyStatus(NamedTuple):
     Attributes:
         name: Name of the study.
         path: Directory of its signac project.
-        states: State of each job by id: `done`, `failed`, `running`, `interrupted` or `waiting`.
-        errors: What went wrong, in words, by id of the jobs that failed.
+        states: State of each job by id: `done`, `failed`, `damaged`, `running`, `interrupted` or
+            `waiting`.
+        errors: What went wrong, in words, by id of the jobs that failed or are damaged.
         budget: Number of finished jobs that ended at their budget, short of the error asked for.
         unsettled: Number of finished jobs whose mean chain length isn't equilibrated.
         others: Number of jobs in the project that the study file doesn't ask for (any more).
@@ -118,7 +119,7 @@ def project_status(
         project.path,
         {id: state for id, (state, _) in on_disk.items()},
         {id: str(document["error"]) for id, (state, document) in on_disk.items()
-         if state == "failed"},
+         if state in ("failed", "damaged")},
         sum(row["ended"] == "budget" for row in rows),
         sum(not row["equilibrated"] for row in rows),
         len(project.others),
@@ -315,7 +316,7 @@ def _do(group: Group, study: Study, pipe: Connection, device: DeviceName, ranks:
         with ExitStack() as locks:
             for folder, _ in group:
                 locks.enter_context(_patiently_locked(folder.path))
-            if all(folder.document().get("status") == "done" for folder, _ in group):
+            if all(folder.read()[0] == "done" for folder, _ in group):
                 return "done"  # meanwhile, elsewhere
             return _run_and_record(group, study, pipe, device, ranks)
     except RunDirectoryError:
