@@ -96,9 +96,8 @@ def assemble(
     preflight(plan)
     for name, count in {"threads": threads, "ranks": ranks}.items():
         if count is not None and not 1 <= count <= MOST_THREADS:
-            raise InputError(
-                f"{name} must be at least 1 and at most {MOST_THREADS} (found {f'{count}'[:20]})"
-            )
+            bound = "at least 1" if count < 1 else f"at most {MOST_THREADS}"
+            raise InputError(f"{name} must be {bound} (found {f'{count}'[:20]})")
     path = Path(out) if out is not None else Path("runs") / plan.recipe.name
     if is_finished(path, plan, manifest_of(path, plan, resume)):
         return Run(path)

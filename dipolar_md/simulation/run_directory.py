@@ -160,6 +160,46 @@ def list_of_steps(steps: Sequence[int]) -> str:
     return f"step{'s' * (len(steps) > 1)} {shown}{f' … {steps[-1]}' if len(steps) > 4 else ''}"
 
 
+def check_run(path: str | Path) -> list[str]:
+    """Return what is wrong with a run directory, in sentences; none where it is sound.
+
+    Every byte of every frame is read, manifest and recipe are held against them, and frames against
+    the plan. Nothing is written.
+
+    Args:
+        path: Run directory.
+
+    Returns:
+        Sentences.
+
+    Raises:
+        InputError: No run there.
+    """
+    run = Run(Path(path))
+    try:
+        plan, manifest = Plan(run.recipe), run.manifest
+    except InputError as error:
+        return [str(error)]
+    file, finished = run.path / TRAJECTORY_FILE, manifest.get("status") == "finished"
+    last = last_step_of(plan, manifest)
+    frames = SoundFrames(file, identity_of(manifest), schedule_of(plan, manifest, last))
+    due = schedule_of(plan, manifest, last if finished else max([0, *frames.steps]))
+    absent = sorted({*due} - {*frames.steps} - missing_steps(manifest))
+    found = list(frames.unsound)
+    if absent:
+        count = f"{len(absent)} of {len(due)} frames are missing"
+        found.append(f"{file}: {count} ({list_of_steps(absent)})")
+    if known := sorted(missing_steps(manifest)):
+        found.append(f"{file}: {len(known)} frames were lost before ({list_of_steps(known)})")
+    if frames.table is not None and not frames.table.signed:
+        found.append(f"{file}: unproven: an earlier version wrote its frames without checksums")
+    for name in ("restart.gsd",) if manifest.get("sessions") and len(frames.steps) > 1 else ():
+        state = SoundFrames(run.path / name, identity_of(manifest), range(last + 1))
+        if "exchange" not in manifest and not state.sound:
+            found += state.unsound or [f"{run.path / name} is missing"]
+    return found
+
+
 class SoundFrames:
     """Which frames of a trajectory are whole, of a run, and where its plan has them.
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from dipolar_md.errors import InputError, RunDirectoryError
 from dipolar_md.files import is_locked, locked, read_json, write_json
+from dipolar_md.simulation.run_directory import check_run
 from dipolar_md.study.jobs import Job
 from dipolar_md.study.study_file import Study
 
@@ -154,6 +155,22 @@ def prepare(study: Study, out: str | Path | None = None) -> Path:
     except OSError as error:
         raise RunDirectoryError(f"{path}: can't be written: {error}") from error
     return path
+
+
+def check_project(path: Path) -> list[str]:
+    """Return what is wrong with the jobs of a study and their runs, in sentences.
+
+    Args:
+        path: Directory of the study.
+    """
+    found = []
+    for folder in sorted((path / "workspace").iterdir()):
+        state, document = JobFolder(folder).read()
+        if state == "damaged":
+            found.append(str(document["error"]))
+        if state != "running" and (folder / "run" / "manifest.json").exists():
+            found += check_run(folder / "run")
+    return found
 
 
 def _init(job: Any) -> None:

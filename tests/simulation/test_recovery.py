@@ -361,3 +361,38 @@ def test_a_run_of_the_version_before_is_read_and_goes_on_unproven(stopped, copie
     assert done.trajectory.steps == STEPS
     assert not done.trajectory.proven
     assert go_on(path).finished
+
+
+# --- Checking -------------------------------------------------------------------------------------
+
+
+def test_check_tells_what_is_wrong(finished, stopped, copied, command):
+    for run in (finished, stopped):
+        assert dm.check_run(run.path) == []
+    answer = command("check", finished.path)
+    assert (answer.code, answer.err) == (0, "")
+    assert "is sound" in answer.words
+    path = copied(finished)
+    flip_frame(path / "trajectory.gsd", 12)
+    FrameTable(path / "trajectory.gsd").save_frames(range(18), path / "trajectory.gsd")
+    (path / "restart.gsd").unlink()
+    damaged, missing, restart = dm.check_run(path)
+    assert "frame 12 (step 1200) is damaged" in damaged
+    assert "3 of 20 frames are missing (steps 1200, 1800, 1900)" in missing
+    assert "restart.gsd is missing" in restart
+    assert command("check", path).code == 1
+    old = unsigned(copied(stopped))
+    assert "unproven" in " ".join(dm.check_run(old))
+    assert "this run is unproven" in command("analyze", old).err
+
+
+def test_what_was_recovered_is_printed(stopped, copied, command, toy):
+    path = copied(stopped)
+    flip_frame(path / "trajectory.gsd", 5)
+    settings = [f"--set={key}={value}" for key, value in toy.items()]
+    line = ["assemble", "r-au-cu", "--out", path, "--engine=lammps", "--threads=1", *settings]
+    answer = command(*line)
+    assert answer.code == 0
+    assert "recovered: " in answer.err
+    assert "frame 5 (step 500) is damaged" in answer.err.replace("\n", " ")
+    assert "1 frames of this run are lost" in answer.err
