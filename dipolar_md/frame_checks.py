@@ -27,6 +27,7 @@ RUN_ID = "log/run_id"
 RECIPE = "log/recipe_sha256"
 CHECKSUM = "log/checksum"
 _STEP = "configuration/step"
+_NUMBER = "particles/N"
 _HEADER = struct.Struct("<QQQQQII64s64s80x")
 _MAGIC = 0x65DF65DF65DF65DF
 _ENTRY = np.dtype(
@@ -169,6 +170,8 @@ class FrameTable:
             self.trouble = self.trouble or "its index names data that the file doesn't hold"
         count = int(frames[-1]) + 1 if len(frames) else 0
         self._ends = np.searchsorted(frames, np.arange(count + 1))
+        if self.leans:
+            self.trouble = self.trouble or "its first frame leans on another that isn't there"
 
     def _check_counts(self, handle: int) -> None:
         """Find numbers of particles or bonds that would allocate more than the file holds."""
@@ -181,6 +184,16 @@ class FrameTable:
 
     def __len__(self) -> int:
         return len(self._ends) - 1
+
+    def _names_in(self, frame: int) -> list[str]:
+        rows = slice(*self._ends[frame : frame + 2]) if len(self) > frame else slice(0)
+        names = self._entries["name"][rows].tolist()
+        return [self._names[name] for name in names if name < len(self._names)]
+
+    @property
+    def leans(self) -> bool:
+        """Whether the first frame lacks what GSD leaves out where it equals the first."""
+        return self.signed and _NUMBER not in self._names_in(0)
 
     @property
     def signed(self) -> bool:

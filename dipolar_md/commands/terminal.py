@@ -266,7 +266,7 @@ def _agreement(difference: "Difference") -> str:
 
 
 def warn_unfinished(run: "Run") -> None:
-    """Say where a run isn't finished, and why, where frames of it are lost, and if it is unproven."""
+    """Say where a run isn't finished and why, lost frames, or is unproven."""
     if lost := run.manifest.get("missing_steps"):
         err.print(f"[bold yellow]{len(lost)} frames of this run are lost[/] (see manifest.json)")
     if run.identity is None:

@@ -47,6 +47,7 @@ def recover(
     identity: Identity | None,
     schedule: Callable[[int], list[int]],
     done: int | None = None,
+    ran: int = 0,
 ) -> Recovery:
     """Return where a run goes on; damaged frames are set aside, those beyond it dropped.
 
@@ -56,6 +57,7 @@ def recover(
         identity: What its frames must tell.
         schedule: Function that returns the steps of the frames up to a step.
         done: Steps that are done where something else than frames is the checkpoint.
+        ran: Steps that the manifest knows to have been run.
 
     Raises:
         RunDirectoryError: Something was run, and nothing of it is sound.
@@ -68,6 +70,11 @@ def recover(
     if done is None:
         _choose(path, plan, identity, schedule, frames, found)
         done = found.step
+        if ran and not done:
+            raise RunDirectoryError(
+                f"{path}: ran to step {ran}, and all its frames and checkpoints are gone; restore "
+                "restart.gsd or trajectory.gsd from a copy, or choose another --out"
+            )
     elif not done and len(frames.steps) > 2:  # killed before its first checkpoint it has two
         raise RunDirectoryError(
             f"{path}: holds frames up to step {frames.steps[-1]}, but the checkpoint of its ladder "
@@ -136,7 +143,7 @@ def _choose(
                 lost.append(str(error))
     best, name = max(states, key=lambda state: state[0].step, default=(None, ""))
     last = frames.steps[-1] if frames.steps else None
-    if last is not None and (best is None or _is_behind(best.step, last, schedule)):
+    if last and (best is None or _is_behind(best.step, last, schedule)):
         best, name = _read_state(frames.path, -1, plan, identity), f"the frame of step {last}"
     if best is None and (lost or frames.unsound):
         raise RunDirectoryError(

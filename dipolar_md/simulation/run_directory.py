@@ -229,7 +229,9 @@ class SoundFrames:
         columns = self.table.steps(), self.table.checks(), self.table.identities()
         for i, (step, whole, found) in enumerate(zip(*columns, strict=True)):
             reason = ""
-            if whole is False:
+            if not i and self.table.leans:
+                reason = "can't be read without the one that was first"
+            elif whole is False:
                 reason = "is damaged: its checksum is another"
             elif found != identity:
                 reason = "is of another run"

@@ -104,13 +104,9 @@ class Session:
         with _writing(self.path):
             if self.is_new:
                 return Recovery()
-            found = recover(self.path, self.plan, self.identity, self._schedule, done)
-        ran = max((s.get("last_step", 0) for s in self.manifest.get("sessions", [])), default=0)
-        if ran and done is None and not found.step:
-            raise RunDirectoryError(
-                f"{self.path}: ran to step {ran}, and all its frames and checkpoints are gone; "
-                "restore restart.gsd or trajectory.gsd from a copy, or choose another --out"
-            )
+            sessions = self.manifest.get("sessions", [])
+            ran = max((session.get("last_step", 0) for session in sessions), default=0)
+            found = recover(self.path, self.plan, self.identity, self._schedule, done, ran)
         found.notes[:0] = self.manifest.pop("rebuilt", [])
         return found
 
