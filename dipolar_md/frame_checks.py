@@ -238,20 +238,27 @@ class FrameTable:
         """
         if not self.signed:
             return [None] * len(self._ends[1:] if frames is None else frames)
-        with self.path.open("rb") as file:
+        chosen = range(len(self)) if frames is None else frames
+        if not len(chosen):
+            return []
+        with (
+            self.path.open("rb") as file,
+            mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as mapped,
+            memoryview(mapped) as data,
+        ):
             return [
-                self._check(file.fileno(), *(int(column[frame]) for column in self._spans))
-                for frame in (range(len(self)) if frames is None else frames)
+                self._check(data, *(int(column[frame]) for column in self._spans))
+                for frame in chosen
             ]
 
     @staticmethod
-    def _check(handle: int, held: int, first: int, end: int, shapes: int) -> bool:
+    def _check(data: memoryview, held: int, first: int, end: int, shapes: int) -> bool:
         """Return whether the bytes of a frame have the sum that its last chunk tells."""
-        if not held or end - first < 4:
+        if not held or end - first < 4 or end > len(data):
             return False
-        data = memoryview(os.pread(handle, end - first, first))
-        told = int.from_bytes(data[-4:], "little")
-        return (zlib.crc32(data[:-4]) + shapes) % 2**32 == told
+        told = int.from_bytes(data[end - 4 : end], "little")
+        with data[first : end - 4] as chunks:
+            return (zlib.crc32(chunks) + shapes) % 2**32 == told
 
     @cached_property
     def _spans(self) -> tuple[NDArray[Any], ...]:

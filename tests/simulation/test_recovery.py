@@ -105,7 +105,7 @@ def test_a_flipped_bit_is_never_read(finished, copied):
 def test_doubled_and_reversed_frames_are_refused(finished, copied, order):
     path = copied(finished) / "trajectory.gsd"
     FrameTable(path).save_frames(order, path)
-    with pytest.raises(InputError, match="doubled or out of order|leans on another"):
+    with pytest.raises(InputError, match=r"doubled or out of order|leans on another"):
         dm.Trajectory(path)
 
 
