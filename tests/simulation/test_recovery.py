@@ -109,6 +109,16 @@ def test_doubled_and_reversed_frames_are_refused(finished, copied, order):
         dm.Trajectory(path)
 
 
+def test_a_frame_that_leans_on_another_is_no_first_frame(finished, copied):
+    """GSD leaves out what equals the first frame, so it would read no clusters at all."""
+    path = copied(finished) / "trajectory.gsd"
+    FrameTable(path).save_frames([3, 4], path)
+    assert FrameTable(path).checks() == [True, True]
+    with pytest.raises(InputError, match="its first frame leans on another"):
+        dm.Trajectory(path)
+    assert "can't be read without the one that was first" in dm.check_run(path.parent)[1]
+
+
 @pytest.mark.parametrize("kept", [[0, 1, 2, 4, 5], range(19)])
 def test_missing_frames_are_told(finished, copied, kept):
     """Of a finished run all must be there, the last as well; of others all up to the last."""
