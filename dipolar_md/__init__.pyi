@@ -142,7 +142,7 @@ from .study.prediction import (
 )
 from .simulation.preflight import StageOutlook as StageOutlook, preflight as preflight
 from .simulation.recipe import Recipe as Recipe, load_recipe as load_recipe
-from .simulation.session import Run as Run
+from .simulation.run_directory import Run as Run, check_run as check_run
 from .study.cost import CostEstimate as CostEstimate, estimate_cost as estimate_cost
 from .study.jobs import Job as Job
 from .study.posterior import Posterior as Posterior

@@ -5,19 +5,53 @@ installed package); anything that looks like a path is read as a file.
 """
 
 import difflib
+import re
 import tomllib
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from dipolar_md.errors import InputError
+from dipolar_md.files import read_bytes
 
-Number = Annotated[float, Field(strict=True)]
-Positive = Annotated[float, Field(gt=0, strict=True)]
-Text = Annotated[str, Field(min_length=1)]
+
+def _not_tiny(value: float) -> float:
+    if value < 1 / LARGEST:
+        raise ValueError(f"must be at least {1 / LARGEST:g}")
+    return value
+
+
+LARGEST = 1e12
+"""Largest magnitude of a number in a file, in whatever unit; a positive one isn't below 1e-12."""
+Number = Annotated[float, Field(ge=-LARGEST, le=LARGEST, strict=True)]
+Positive = Annotated[float, Field(gt=0, le=LARGEST, strict=True), AfterValidator(_not_tiny)]
+Count = Annotated[int, Field(ge=1, le=10**12, strict=True)]
+Seed = Annotated[int, Field(ge=0, le=2**63 - 1, strict=True)]
+NAME_RULE = "letters of ASCII, digits, '.', '_' and '-', the first a letter or digit, at most 100"
+
+
+def is_name(text: str) -> bool:
+    """Return whether a text can be a file's name anywhere, and a word to any shell."""
+    return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", text) is not None
+
+
+def _checked_name(text: str) -> str:
+    if not is_name(text):
+        raise ValueError(f"a name has {NAME_RULE}")
+    return text
+
+
+def _checked_text(text: str) -> str:
+    if odd := [letter for letter in text if not (letter.isprintable() or letter in "\n\t")]:
+        raise ValueError(f"has a control character ({odd[0]!r})")
+    return text
+
+
+Text = Annotated[str, Field(min_length=1), AfterValidator(_checked_text)]
+Name = Annotated[str, AfterValidator(_checked_name)]
 
 
 class Parameters(BaseModel):
@@ -80,12 +114,23 @@ def read_toml(path: Path) -> dict[str, Any]:
     Raises:
         InputError: the file can't be read or is no TOML; the line is named.
     """
+    return parse_toml(read_bytes(path, 10.0), path)
+
+
+def parse_toml(data: bytes, where: str | Path) -> dict[str, Any]:
+    """Return the tables of a TOML text.
+
+    Raises:
+        InputError: it is no TOML; `where` and the line are named.
+    """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: can't be read ({error})") from error
+        return tomllib.loads(data.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise InputError(f"{where}: can't be read ({error})") from error
     except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path}: not valid TOML: {error}") from error
+        raise InputError(f"{where}: not valid TOML: {_shortened(str(error), 200)}") from error
+    except (RecursionError, ValueError) as error:  # nested too deep, a number of 5,000 digits
+        raise InputError(f"{where}: not a file of parameters: {error}") from error
 
 
 def validate(model: type[M], data: dict[str, Any], where: str | Path) -> M:
@@ -98,11 +143,12 @@ def validate(model: type[M], data: dict[str, Any], where: str | Path) -> M:
         return model.model_validate(data)
     except ValidationError as error:
         lines = [_explain(item, model) for item in error.errors(include_url=False)]
-        raise InputError(f"{where}: " + "; ".join(lines)) from error
+        more = [f"and {len(lines) - 10} more"] if len(lines) > 10 else []
+        raise InputError(f"{where}: " + "; ".join(lines[:10] + more)) from error
 
 
 def _explain(item: Any, model: type[BaseModel]) -> str:
-    key = ".".join(str(part) for part in item["loc"]) or "(whole file)"
+    key = _shortened(".".join(str(part) for part in item["loc"])) or "(whole file)"
     if item["type"] == "extra_forbidden":
         table: Any = model
         for part in item["loc"][:-1]:
@@ -112,8 +158,12 @@ def _explain(item: Any, model: type[BaseModel]) -> str:
     if item["type"] == "missing":
         return f"key '{key}' is missing"
     found = item["input"]
-    shown = "" if isinstance(found, dict | list) else f" (found {found!r})"
-    return f"key '{key}': {item['msg'].removeprefix('Value error, ')}{shown}"
+    shown = "" if isinstance(found, dict | list) else f" (found {_shortened(repr(found))})"
+    return f"key '{key}': {_shortened(item['msg'].removeprefix('Value error, '), 500)}{shown}"
+
+
+def _shortened(text: str, most: int = 80) -> str:
+    return text if len(text) <= most else f"{text[: most - 20]}… ({len(text)} letters)"
 
 
 def _table_of(table: Any, part: Any) -> Any:

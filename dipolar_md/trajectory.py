@@ -9,19 +9,23 @@ stores state in single precision.
 
 import errno
 import json
-import os
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeAlias, overload
 
+import gsd.fl
 import gsd.hoomd
 import numpy as np
 from numpy.typing import ArrayLike
 
 from dipolar_md.chemistry.cluster import Cluster
 from dipolar_md.errors import InputError
+from dipolar_md.files import replacing
+from dipolar_md.frame_checks import CHECKSUM, RECIPE, RUN_ID, FrameTable, Identity, SignedFile
 from dipolar_md.model.body import Body, Site, coarse_grain
 from dipolar_md.model.system import System, cell_matrix, fractions
 
@@ -30,6 +34,10 @@ TRAJECTORY_FILE = "trajectory.gsd"
 
 _ENERGY = "energy_kJ_mol/"
 _DIPOLES = "particles/dipole_e_nm"
+_MEND = (
+    "repeat the assemble command that made the run to recover what is sound "
+    "(dipolar-md check RUN tells more)"
+)
 _ENERGIES = ("steric", "electrostatic", "induction", "wall", "field", "total")
 
 
@@ -96,22 +104,64 @@ class Frame:
 
 
 class Trajectory(Sequence[Frame]):
-    """The frames of a GSD file, read one at a time.
+    """The frames of a GSD file, read one at a time, each held against its checksum.
+
+    Attributes:
+        path: The file.
+        proven: Whether its frames are signed; those of earlier versions, and of others, aren't.
+        identity: Run and recipe that the frames are of; None where they don't say.
 
     Raises:
-        InputError: the file is missing or isn't a trajectory of this package.
+        InputError: the file is missing, isn't a trajectory of this package, claims more than it
+            holds, or its frames are of several runs, doubled or out of order.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self._table = FrameTable(self.path)
+        if self._table.trouble:
+            raise InputError(f"{self.path}: no readable trajectory ({self._table.trouble})")
         try:
             self._file = gsd.hoomd.open(str(self.path), "r")
         except (OSError, RuntimeError) as error:
             raise InputError(f"{self.path}: no readable trajectory ({error})") from error
+        self.steps = self._table.steps()
+        identities = self._table.identities()
+        self.identity = identities[0] if identities else None
+        self._check_order(identities)
+        self.proven = self._table.signed
         self._bodies: tuple[Body, ...] | None = None
+        self._sound: set[int] = set()
+
+    def _check_order(self, identities: Sequence[Identity | None]) -> None:
+        """Raise where frames are of another run than the first, doubled or out of order."""
+        for i, (before, now) in enumerate(pairwise(self.steps), 1):
+            if now <= before:
+                raise InputError(
+                    f"{self.path}: frames are doubled or out of order: frame {i} is of step {now}, "
+                    f"the one before of {before}; {_MEND}"
+                )
+        for i, identity in enumerate(identities):
+            if identity != self.identity:
+                raise InputError(
+                    f"{self.path}: frame {i} is of {_run(identity)}, frame 0 of "
+                    f"{_run(self.identity)}; {_MEND}"
+                )
+
+    def _check(self, index: int) -> None:
+        """Raise where a frame isn't as it was written."""
+        if index in self._sound:
+            return
+        if self._table.checks([index]) == [False]:
+            raise InputError(
+                f"{self.path}: frame {index} (step {self.steps[index]}) is damaged: its checksum "
+                f"is another; {_MEND}"
+            )
+        if index == 0:  # on which all others rest
+            self._sound.add(0)
 
     def __len__(self) -> int:
-        return len(self._file)
+        return len(self._table)
 
     @overload
     def __getitem__(self, index: int) -> Frame: ...
@@ -122,24 +172,18 @@ class Trajectory(Sequence[Frame]):
             return [self[i] for i in range(*index.indices(len(self)))]
         if not -len(self) <= index < len(self):
             raise IndexError(f"{self.path}: frame {index} of {len(self)}")
-        return self._frame(self._file[int(index) % len(self)])
+        for i in (0, int(index) % len(self)):
+            self._check(i)
+        try:
+            return self._frame(self._file[i])
+        except (KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
+            raise InputError(f"{self.path}: frame {i} can't be read ({error})") from error
 
     def __iter__(self) -> Iterator[Frame]:
         return (self[i] for i in range(len(self)))
 
     def __repr__(self) -> str:
         return f"<Trajectory {self.path} with {len(self)} frames>"
-
-    @property
-    def steps(self) -> list[int]:
-        """Simulation step of each frame, without reading the frames."""
-        handle = self._file.file
-        steps: list[int] = []
-        for i in range(len(self)):
-            found = handle.chunk_exists(frame=i, name="configuration/step")
-            first = steps[0] if steps else 0  # GSD leaves out what equals frame 0
-            steps.append(int(handle.read_chunk(i, "configuration/step")[0]) if found else first)
-        return steps
 
     def _frame(self, stored: Any) -> Frame:
         log, particles = stored.log, stored.particles
@@ -212,60 +256,59 @@ def frames_of(frames: Frames) -> Sequence[Frame]:
     return frames.trajectory if hasattr(frames, "trajectory") else frames
 
 
-def append_frame(path: Path, frame: Frame) -> None:
-    """Add a frame at the end of a trajectory; readers see it whole or not at all."""
-    _write(path, "a", frame)
+def append_frame(path: Path, frame: Frame, identity: Identity | None = None) -> None:
+    """Add a frame at the end of a trajectory; readers see it whole or not at all.
 
-
-def write_frame(path: Path, frame: Frame) -> None:
-    """Write a file of one frame under a temporary name and rename it."""
-    temporary = path.with_name(path.name + ".part")
-    _write(temporary, "w", frame)
-    os.replace(temporary, path)
-
-
-def _write(path: Path, mode: str, frame: Frame) -> None:
-    """Write a frame, or raise before a full disk can leave a broken file behind.
+    Args:
+        path: The trajectory, made where there is none.
+        frame: The frame.
+        identity: Run and recipe that it is of.
 
     Raises:
-        OSError: the disk is full or the file can't be written.
+        OSError: The disk is full, or the file can't be written.
     """
+    if not path.exists():
+        write_frame(path, frame, identity)
+        return
+    _check_room(path, frame)
+    with _explained(path), gsd.hoomd.open(str(path), "r+") as old:
+        signed = bool(len(old)) and old.file.chunk_exists(0, CHECKSUM)
+        file = SignedFile(old.file) if signed else old.file  # a file is signed as a whole
+        gsd.hoomd.HOOMDTrajectory(file).append(_stored(frame, identity if signed else None))
+
+
+def write_frame(path: Path, frame: Frame, identity: Identity | None = None) -> None:
+    """Write a file of one frame, whole or not at all; arguments and errors as in `append_frame`.
+
+    Raises:
+        RunDirectoryError: The file can't be written.
+    """
+    _check_room(path, frame)
+    with (
+        replacing(path) as part,
+        _explained(path),
+        gsd.fl.open(str(part), "w", "dipolar_md", "hoomd", [2, 0]) as file,
+    ):
+        gsd.hoomd.HOOMDTrajectory(SignedFile(file)).append(_stored(frame, identity))
+
+
+def _check_room(path: Path, frame: Frame) -> None:
+    """Raise before a full disk can leave a broken file behind."""
     needed = 1_000_000 + 200 * len(frame.system)  # a frame and the growth of the file's index
     if shutil.disk_usage(path.parent).free < needed:
         raise OSError(errno.ENOSPC, f"less than {needed / 1e6:.1f} MB free", str(path))
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn errors of GSD into those of files."""
     try:
-        with gsd.hoomd.open(str(path), mode) as trajectory:
-            trajectory.append(_stored(frame))
+        yield
     except RuntimeError as error:
         raise OSError(errno.EIO, f"GSD: {error}", str(path)) from error
 
 
-def truncate(path: Path, last_step: int) -> None:
-    """Drop the frames after `last_step`, which a killed run wrote beyond its checkpoint.
-
-    A file that can't be read any more is set aside as `….broken`.
-    """
-    if not path.exists():
-        return
-    try:
-        steps = Trajectory(path).steps
-    except InputError:
-        os.replace(path, path.with_name(path.name + ".broken"))
-        return
-    if all(step <= last_step for step in steps):
-        return
-    temporary = path.with_name(path.name + ".part")
-    with (
-        gsd.hoomd.open(str(path), "r") as old,
-        gsd.hoomd.open(str(temporary), "w") as new,
-    ):
-        for i, step in enumerate(steps):
-            if step <= last_step:
-                new.append(old[i])
-    os.replace(temporary, path)
-
-
-def _stored(frame: Frame) -> gsd.hoomd.Frame:
+def _stored(frame: Frame, identity: Identity | None) -> gsd.hoomd.Frame:
     system = frame.system
     stored = gsd.hoomd.Frame()
     stored.configuration.step = frame.step
@@ -296,6 +339,8 @@ def _stored(frame: Frame) -> gsd.hoomd.Frame:
     }
     if any(body.polarisability_nm3 for body in system.bodies):
         stored.log[_DIPOLES] = system.total_dipoles
+    if identity is not None:
+        stored.log |= {RUN_ID[4:]: identity.run_id, RECIPE[4:]: identity.recipe_sha256}
     for name in _ENERGIES:  # GSD wants every quantity that a later frame logs in frame 0, too
         stored.log[_ENERGY + name] = np.array([frame.energies.get(name, np.nan)])
     return stored
@@ -306,6 +351,10 @@ def _inside(system: System) -> Any:
     limit = 0.5 - 1e-6
     inside = np.clip(fractions(system.positions, system.box), -limit, limit)
     return inside @ cell_matrix(system.box).T if system.box[3:].any() else inside * system.box[:3]
+
+
+def _run(identity: Identity | None) -> str:
+    return "no run" if identity is None else f"run {identity.run_id}"
 
 
 def _ascii(text: str) -> str:

@@ -10,9 +10,13 @@ import dipolar_md as dm
 from dipolar_md.commands.main import main
 from dipolar_md.engines.choice import inspect_engine
 
+FAULTS = pytest.StashKey[dict]()
+"""Counts of the faults that were tried, by row of the table."""
+
 
 def pytest_addoption(parser):
     parser.addoption("--validate", action="store_true", help="run the long statistical checks, too")
+    parser.addoption("--faults", action="store_true", help="run the whole campaign of faults")
 
 
 def pytest_collection_modifyitems(config, items):
@@ -25,6 +29,19 @@ def pytest_collection_modifyitems(config, items):
         for name, reason in reasons.items():
             if item.get_closest_marker(name) and reason():
                 item.add_marker(pytest.mark.skip(reason=reason()))
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """Print the table of the faults that were tried."""
+    table = config.stash.get(FAULTS, {})
+    if table:
+        columns = ("tried", "survived", "lost", "silently wrong", "tracebacks", "hangs")
+        terminalreporter.section("faults")
+        terminalreporter.write_line(f"| {'fault':<34} | {' | '.join(columns)} |")
+        terminalreporter.write_line(f"|---|{'---:|' * len(columns)}")
+        for name, counts in sorted(table.items()):
+            cells = " | ".join(str(counts[column]) for column in columns)
+            terminalreporter.write_line(f"| {name:<34} | {cells} |")
 
 
 @cache

@@ -22,14 +22,15 @@ MODULES = {
 }
 LEVELS = {  # an import leads to the same wing or to a lower level; sideways is another wing's
     **dict.fromkeys(("units", "errors"), 0),
-    **dict.fromkeys(("parameters", "theory", "images", "files"), 1),
-    "chemistry": 2,
-    "model": 3,
-    **dict.fromkeys(("engines", "trajectory"), 4),
-    **dict.fromkeys(("simulation", "analysis"), 5),
-    **dict.fromkeys(("study", "plots"), 6),
-    "reports": 7,
-    "commands": 8,
+    **dict.fromkeys(("theory", "files"), 1),
+    **dict.fromkeys(("parameters", "images", "frame_checks"), 2),
+    "chemistry": 3,
+    "model": 4,
+    **dict.fromkeys(("engines", "trajectory"), 5),
+    **dict.fromkeys(("simulation", "analysis"), 6),
+    **dict.fromkeys(("study", "plots"), 7),
+    "reports": 8,
+    "commands": 9,
 }
 FOREIGN = {  # who may import what is nobody else's business
     "hoomd": {"engines.hoomd"},
@@ -76,10 +77,9 @@ PUBLIC = {  # every public name and the module that it is loaded from
 WRITERS = {  # what else opens a file for writing
     "files": "every file",
     "trajectory": "frames, by GSD",
-    "simulation.session": "the lock of a run directory",
-    "study.project": "the lock of a study",
-    "engines.lammps.model": "what LAMMPS reads at once",
-    "engines.lammps.spring_atoms": "what LAMMPS reads at once",
+    "frame_checks": "the index of a file of saved frames",
+    "simulation.session": "the checkpoint before",
+    "study.ladder": "the checkpoint before",
 }
 OPENERS = {"os.replace", "os.fdopen", "tempfile.mkstemp", "tempfile.NamedTemporaryFile"}
 OPTIONAL = {

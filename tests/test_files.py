@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import stat
 import subprocess
 import sys
 
@@ -40,14 +41,16 @@ def test_a_reader_sees_the_old_file_until_the_new_one_is_whole_and_on_the_disk(
     path = files.write_text(tmp_path / "a.txt", "old")
     reader = path.open()
     synced = []
-    monkeypatch.setattr(files.os, "fsync", lambda handle: synced.append(os.fstat(handle).st_size))
+    monkeypatch.setattr(files.os, "fsync", lambda handle: synced.append(os.fstat(handle)))
     with files.replacing(path) as part:
         part.write_text("newer")
         assert path.read_text() == "old"
         assert part.parent == path.parent
         assert files.is_partial(part)
         assert not synced
-    assert synced == [5]
+    file, folder = synced
+    assert file.st_size == 5
+    assert stat.S_ISDIR(folder.st_mode)  # the name is on the disk, too
     assert path.read_text() == "newer"
     assert not files.is_partial(path)
     with reader:

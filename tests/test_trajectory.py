@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 import dipolar_md as dm
+from dipolar_md.frame_checks import FrameTable, Identity
 from dipolar_md.model.system import cell_matrix
 from dipolar_md.parameters import parameter_folder
-from dipolar_md.trajectory import append_frame, truncate, write_frame
+from dipolar_md.trajectory import append_frame, write_frame
 
 R1, S1 = (dm.coarse_grain(dm.load_cluster(name)) for name in ("r-1", "s-1"))
 LARGE = dm.coarse_grain(dm.load_cluster("r-au-cu"))
@@ -28,6 +29,7 @@ ENERGIES = {
     "field": 0.5,
     "total": -18.25,
 }
+OURS = Identity("0123456789abcdef", 64 * "0")
 UP = np.tile([1.0, 0.0, 0.0, 0.0], (2, 1))
 
 
@@ -117,7 +119,6 @@ def test_trajectory_is_a_sequence_of_different_frames(tmp_path):
 def test_write_frame_replaces_what_was_there(tmp_path):
     path = tmp_path / "restart.gsd"
     for k in range(2):
-        append_frame(tmp_path / "restart.gsd.part", random_frame(9))  # left by a killed run
         write_frame(path, random_frame(k, step=k))
         assert dm.Trajectory(path).steps == [k]
         assert [p.name for p in tmp_path.iterdir()] == ["restart.gsd"]
@@ -204,44 +205,23 @@ def test_rounding_keeps_clusters_in_the_box(tmp_path, edge):
     assert np.abs(inside) == pytest.approx(0.5, abs=2e-6)
 
 
-# --- Truncation -----------------------------------------------------------------------------------
+# --- Saving frames --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("steps", "last", "kept"),
-    [
-        ([0, 100, 200, 300], 150, [0, 100]),
-        ([0, 100, 200, 300], 200, [0, 100, 200]),
-        ([0, 100, 200], 900, [0, 100, 200]),
-        ([100, 100, 200], 100, [100, 100]),  # GSD leaves out a step equal to that of frame 0
-        ([100, 100, 200], 50, []),
-    ],
-)
-def test_truncate_drops_later_frames(tmp_path, steps, last, kept):
-    path = tmp_path / "t.gsd"
-    frames = [random_frame(k, step=step, energies=ENERGIES) for k, step in enumerate(steps)]
+def test_saved_frames_keep_their_bytes(tmp_path):
+    path, saved = tmp_path / "t.gsd", tmp_path / "saved.gsd"
+    frames = [random_frame(k, step=100 * k, energies=ENERGIES) for k in range(5)]
     for frame in frames:
-        append_frame(path, frame)
-    before = path.stat().st_ino
-    truncate(path, last)
-    trajectory = dm.Trajectory(path)
-    assert trajectory.steps == kept
-    for read, frame in zip(trajectory, frames, strict=False):
-        assert_same(read, frame)
-    assert (path.stat().st_ino == before) is (kept == steps)  # untouched where nothing is later
-    assert [p.name for p in tmp_path.iterdir()] == ["t.gsd"]
-    if kept:
-        append_frame(path, random_frame(9, step=last + 1, energies=ENERGIES))
-        assert dm.Trajectory(path).steps == [*kept, last + 1]
-
-
-def test_truncate_of_nothing_and_of_a_broken_file(tmp_path):
-    truncate(tmp_path / "none.gsd", 5)
-    assert not list(tmp_path.iterdir())
-    (tmp_path / "t.gsd").write_bytes(b"half a header")
-    truncate(tmp_path / "t.gsd", 5)
-    assert [p.name for p in tmp_path.iterdir()] == ["t.gsd.broken"]
-    assert (tmp_path / "t.gsd.broken").read_bytes() == b"half a header"
+        append_frame(path, frame, OURS)
+    FrameTable(path).save_frames([0, 2, 3], saved)
+    trajectory = dm.Trajectory(saved)
+    assert trajectory.steps == [0, 200, 300]
+    assert trajectory.identity == OURS
+    for read, k in zip(trajectory, (0, 2, 3), strict=True):
+        assert_same(read, frames[k])
+    append_frame(saved, random_frame(9, step=900, energies=ENERGIES), OURS)
+    assert dm.Trajectory(saved).steps == [0, 200, 300, 900]
+    assert FrameTable(saved).checks() == [True] * 4
 
 
 def test_full_disk_leaves_the_trajectory_whole(tmp_path, monkeypatch):

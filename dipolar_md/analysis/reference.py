@@ -1,6 +1,7 @@
 """Published values and a user's own measurements, and how a simulation stands beside them."""
 
 import csv
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
@@ -13,7 +14,8 @@ from scipy import stats
 from dipolar_md.analysis.nanowires import NanowireStatistics
 from dipolar_md.analysis.timeseries import Estimate
 from dipolar_md.errors import InputError
-from dipolar_md.parameters import Parameters, Positive, Text, load
+from dipolar_md.files import read_bytes
+from dipolar_md.parameters import Name, Parameters, Positive, Text, load
 
 Floats = NDArray[np.float64]
 
@@ -77,7 +79,7 @@ class Reference(Parameters):
         quantities: What was measured.
     """
 
-    name: Text
+    name: Name
     title: Text
     source: Text
     clusters: list[Text]
@@ -114,7 +116,7 @@ def read_measured(path: str | Path) -> dict[str, Floats]:
     """Return a user's own measurements: columns of a CSV by name, blank cells left out.
 
     The first line names the columns, those of `MEASURABLE`; others are ignored. Cells are separated
-    by commas, semicolons or tabs.
+    by commas, semicolons or tabs; with one of the last two a decimal comma is read as such.
 
     Args:
         path: CSV file.
@@ -128,40 +130,60 @@ def read_measured(path: str | Path) -> dict[str, Floats]:
     """
     path = Path(path)
     try:
-        header, *lines = path.read_text(encoding="utf-8-sig").splitlines() or [""]
-    except (OSError, UnicodeDecodeError) as error:
+        header, *lines = read_bytes(path).decode("utf-8-sig").splitlines() or [""]
+    except UnicodeDecodeError as error:
         raise InputError(f"{path}: can't be read as text ({error})") from error
     separator = max(",;\t", key=header.count)
-    names = [name.strip() for name in next(csv.reader([header], delimiter=separator), [])]
+    try:
+        names = [name.strip() for name in next(csv.reader([header], delimiter=separator), [])]
+        reader = csv.reader(lines, delimiter=separator, strict=True)
+        rows = [(reader.line_num + 1, row) for row in reader]
+    except csv.Error as error:
+        raise InputError(f"{path}: no table ({error})") from error
     if not set(names) & set(MEASURABLE):
         raise InputError(
             f"{path}: the first line names no column of {', '.join(MEASURABLE)} (found "
             f"'{header[:60]}')"
         )
-    reader = csv.DictReader(lines, names, delimiter=separator)
-    rows = [(reader.line_num + 1, row) for row in reader]
-    return {name: _column(rows, name, path) for name in names if name in MEASURABLE}
+    for line, row in rows:
+        if len(row) > len(names):
+            raise InputError(
+                f"{path}, line {line}: {len(row)} cells for {len(names)} columns ('"
+                f"{separator.join(row)[:60]}'); where commas are decimal, let semicolons or tabs "
+                "separate the cells"
+            )
+    return {
+        name: _column(rows, names, name, separator, path) for name in names if name in MEASURABLE
+    }
 
 
-def _column(rows: list[tuple[int, dict[str, str]]], name: str, path: Path) -> Floats:
+def _column(
+    rows: list[tuple[int, list[str]]], names: list[str], name: str, separator: str, path: Path
+) -> Floats:
     """Return the positive numbers of a column of numbered rows."""
-    texts = {line: (row[name] or "").strip() for line, row in rows}
+    if names.count(name) > 1:
+        raise InputError(f"{path}: the first line names column {name} twice")
+    place = names.index(name)
     lengths = [
-        _length(text, f"{path}, line {line}, {name}") for line, text in texts.items() if text
+        _length(row[place].strip(), separator, f"{path}, line {line}, {name}")
+        for line, row in rows
+        if len(row) > place and row[place].strip()
     ]
     if not lengths:
         raise InputError(f"{path}: column {name} has no numbers")
     return np.array(lengths)
 
 
-def _length(text: str, where: str) -> float:
-    """Return a positive number."""
-    try:
-        value = float(text)
-    except ValueError as error:
-        raise InputError(f"{where}: '{text}' is no number; lengths in nm are expected") from error
-    if not 0 < value < np.inf:
-        raise InputError(f"{where}: must be positive and finite, in nm (found {text})")
+def _length(text: str, separator: str, where: str) -> float:
+    """Return a positive number; its decimal point may be a comma where that separates no cells."""
+    plain = text.replace(",", ".") if separator != "," else text
+    if not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", plain, re.ASCII):
+        raise InputError(
+            f"{where}: '{text[:60]}' is no number; lengths in nm are expected, such as 1.85"
+        )
+    value = float(plain)
+    if not 1e-6 < value < 1e9:
+        raise InputError(f"{where}: must be positive and finite, in nm (found {text[:60]})")
     return value
 
 

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from dipolar_md.errors import InputError
 from dipolar_md.parameters import (
+    Name,
     Parameters,
     Positive,
     Quantity,
@@ -73,10 +74,10 @@ class Cluster(Parameters):
         notes: What a reader should know, in words.
     """
 
-    name: Text
+    name: Name
     title: Text
     formula: Text
-    net_charge_e: int
+    net_charge_e: int = Field(ge=-1000, le=1000)
     handedness: Literal["R", "S", "racemic", "achiral"]
     dipole_D: Quantity
     hemisphere_charge_e: Quantity
@@ -87,7 +88,7 @@ class Cluster(Parameters):
     janus: JanusShape | None = None
     polarisability_nm3: Quantity | None = None
     c6_kJ_mol_nm6: Quantity | None = None
-    rotational_symmetry: int | None = Field(default=None, ge=1, strict=True)
+    rotational_symmetry: int | None = Field(default=None, ge=1, le=1000, strict=True)
     notes: str = ""
 
     @field_validator("formula")
@@ -125,7 +126,7 @@ class Solvent(Parameters):
         viscosity_mPa_s: Viscosity of a liquid, mPa s.
     """
 
-    name: Text
+    name: Name
     title: Text
     temperature_K: Positive
     relative_permittivity: Quantity

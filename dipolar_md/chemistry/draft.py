@@ -11,7 +11,7 @@ from dipolar_md.chemistry.molecule import Floats, Molecule
 from dipolar_md.chemistry.polarisability import Polarisability, hemisphere_shares
 from dipolar_md.chemistry.read_structure import read_molecule
 from dipolar_md.errors import InputError
-from dipolar_md.parameters import validate
+from dipolar_md.parameters import NAME_RULE, is_name, validate
 from dipolar_md.units import DEBYE
 
 FORMAL_SEPARATION_NM = 0.457
@@ -68,8 +68,8 @@ def draft_cluster(
     Raises:
         InputError: an element without a van der Waals radius, or a name that is no name.
     """
-    if not name.strip() or set(name) & set("/\\"):
-        raise InputError(f"a cluster's name must be a word without slashes (found '{name}')")
+    if not is_name(name):
+        raise InputError(f"a cluster's name has {NAME_RULE} (found {name!r}); give another")
     molecule = read_molecule(molecule)
     axis = dipole.vector_e_nm
     touch = shape.contacts(molecule, axis)

@@ -26,9 +26,14 @@ from dipolar_md.chemistry.molecule import (
     suspect_missing_hydrogens,
 )
 from dipolar_md.errors import InputError
+from dipolar_md.files import read_bytes
 from dipolar_md.units import ANGSTROM, BOHR, DEBYE
 
 FORMATS = ".xyz, .extxyz, .cif, .pdb, .vasp/POSCAR/CONTCAR, .cube"
+MOST_MB = 1000
+"""Largest size of a file."""
+MOST_ATOMS = 20_000
+"""Largest number of atoms: distances between all of them are taken."""
 _ASE_FORMATS = {
     **dict.fromkeys((".xyz", ".extxyz"), "extxyz"),
     **dict.fromkeys((".pdb", ".ent"), "proteindatabank"),
@@ -71,6 +76,8 @@ def read_molecule(
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file (a structure or an output is expected)")
+    if path.stat().st_size > MOST_MB * 1e6:
+        raise InputError(f"{path}: can't be read: too large (at most {MOST_MB} MB)")
     kind = path.suffix.lower() or path.name.lower()
     if kind == ".cif":
         found, cell = _read_cif(path)
@@ -82,6 +89,8 @@ def read_molecule(
         found, cell = _read_output(path), None
     if not len(found):
         raise InputError(f"{path}: no atoms in it")
+    if len(found) > MOST_ATOMS:
+        raise InputError(f"{path}: {len(found)} atoms; at most {MOST_ATOMS} are taken")
     if not np.all(np.isfinite(found.positions_nm)):
         bad = np.flatnonzero(~np.isfinite(found.positions_nm).all(axis=1))
         names = ", ".join(found.label(i) for i in bad[:5])
@@ -358,8 +367,8 @@ def _read_mopac(path: Path, text: str) -> Molecule:
 def _read_charges(path: Path, molecule: Molecule) -> Floats:
     """Return the partial charges of a text of two columns, checked against the atoms."""
     try:
-        rows = [line.split("#")[0].split() for line in path.read_text("utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
+        rows = [line.split("#")[0].split() for line in read_bytes(path).decode().splitlines()]
+    except UnicodeDecodeError as error:
         raise InputError(f"{path}: can't be read ({error})") from error
     rows = [row for row in rows if row]
     if len(rows) != len(molecule):

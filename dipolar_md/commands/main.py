@@ -77,6 +77,10 @@ def main() -> None:
     except OSError as error:
         err.print(f"[bold red]error:[/] {escaped(str(error))}")
         sys.exit(2)
+    except (MemoryError, OverflowError) as error:
+        what = "more memory than here is" if isinstance(error, MemoryError) else "larger numbers"
+        err.print(f"[bold red]error:[/] this needs {what}: {escaped(str(error)) or 'no details'}")
+        sys.exit(2)
     except KeyboardInterrupt:
         err.print("interrupted")
         sys.exit(130)
@@ -293,7 +297,10 @@ def assemble(
             walltime_s=limit,
         )
     if ran():
-        out.print(f"engine: {escaped(run.manifest['sessions'][-1]['reason'])}")
+        session = run.manifest["sessions"][-1]
+        out.print(f"engine: {escaped(session['reason'])}")
+        for note in session.get("recovered", ()):
+            err.print(f"[bold yellow]recovered:[/] {escaped(note)}")
     elif run.finished:
         out.print(f"{escaped(str(run.path))} was finished before: nothing to run.")
     if not run.finished:
@@ -344,6 +351,22 @@ def compare(
     warn_unfinished(opened)
     if strict and not (comparison.passed and opened.finished):
         raise typer.Exit(1)
+
+
+@app.command(epilog="Example: `dipolar-md check runs/r-au-cu`")
+def check(
+    path: Annotated[Path, typer.Argument(metavar="RUN|STUDY", help="Directory of a run or study.")],
+) -> None:
+    """Say whether a run or the runs of a study are sound: every frame is read. Exit 1 otherwise."""
+    import dipolar_md as dm
+    from dipolar_md.study.project import check_project
+
+    found = check_project(path) if (path / "workspace").is_dir() else dm.check_run(path)
+    for sentence in found:
+        out.print(f"[yellow]{escaped(sentence)}[/]", soft_wrap=True)
+    if found:
+        raise typer.Exit(1)
+    out.print(f"{escaped(str(path))} is sound", soft_wrap=True)
 
 
 @app.command(epilog="Example: `dipolar-md verify r-au-cu`")

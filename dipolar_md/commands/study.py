@@ -66,7 +66,9 @@ def run_study(
     """
     import dipolar_md as dm
 
-    chosen, ids = dm.load_study(name), jobs.split(",") if jobs else None
+    if jobs is not None and not jobs.strip(","):
+        raise dm.InputError("--jobs names no job, so none is run (ID,ID,… as in the workspace)")
+    chosen, ids = dm.load_study(name), None if jobs is None else jobs.split(",")
     _print_plan(chosen, dm.study_status(chosen, out_dir, ids))
     try:
         with _progress() as show:
@@ -143,7 +145,11 @@ def status_of_study(name: StudyName, out_dir: StudyOut = None) -> None:
 
     status = dm.study_status(name, out_dir)
     _print_status(status)
-    held = slurm_states(status.path).items()
+    try:
+        held = slurm_states(status.path).items()
+    except dm.InputError as error:
+        err.print(f"[yellow]{escaped(str(error))}[/]")
+        return
     left = Counter(word.lower() for id, word in held if status.states.get(id) != "done")
     if left:
         out.print(f"of these in Slurm: {', '.join(f'{n} {word}' for word, n in left.items())}")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from dipolar_md.reports.run import Analysis
     from dipolar_md.simulation.assembly import Progress
     from dipolar_md.simulation.plan import Plan
-    from dipolar_md.simulation.session import Run
+    from dipolar_md.simulation.run_directory import Run
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -265,7 +265,13 @@ def _agreement(difference: "Difference") -> str:
 
 
 def warn_unfinished(run: "Run") -> None:
-    """Say where a run isn't finished, and why."""
+    """Say where a run isn't finished and why, lost frames, or is unproven."""
+    if lost := run.manifest.get("missing_steps"):
+        err.print(f"[bold yellow]{len(lost)} frames of this run are lost[/] (see manifest.json)")
+    if run.identity is None:
+        err.print(
+            "[bold yellow]this run is unproven:[/] an earlier version wrote it without checksums"
+        )
     if not run.finished:
         manifest = run.manifest
         reason = f": {manifest['error']}" if "error" in manifest else ""

@@ -321,8 +321,10 @@ def describe(
             that is not positive.
     """
     cluster = load_cluster(cluster)
-    if not (math.isfinite(concentration_mM) and concentration_mM > 0):
-        raise InputError(f"concentration_mM must be positive and finite (found {concentration_mM})")
+    if not 1e-12 <= concentration_mM <= 1e6:
+        raise InputError(
+            f"concentration_mM must be positive and at most 1e6 (found {concentration_mM})"
+        )
     neutral = cluster.model_copy(update={"net_charge_e": 0})
     body = coarse_grain(neutral)
     contact, charge = body.axial_contact_nm, cluster.hemisphere_charge_e.value

@@ -29,7 +29,7 @@ from dipolar_md.analysis.wires import NOTHING, REACH_NM, Interval, mean_wire_len
 from dipolar_md.errors import InputError
 from dipolar_md.files import save_figure, write_bytes, write_csv, write_json
 from dipolar_md.images import encode_png, encode_tiff, read_image
-from dipolar_md.simulation.session import Run
+from dipolar_md.simulation.run_directory import Run
 from dipolar_md.trajectory import Trajectory
 
 Floats = NDArray[np.float64]

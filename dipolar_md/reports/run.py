@@ -24,7 +24,7 @@ from dipolar_md.files import save_figure, write_csv, write_json, write_text
 from dipolar_md.model.body import Body, coarse_grain
 from dipolar_md.model.contacts import contact_surface
 from dipolar_md.model.expectation import Outlook, expected_mean_length, phase_estimate
-from dipolar_md.simulation.session import Run
+from dipolar_md.simulation.run_directory import Run
 from dipolar_md.trajectory import Frame, Trajectory
 from dipolar_md.units import REFERENCE_TEMPERATURE_K
 

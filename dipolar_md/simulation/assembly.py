@@ -2,11 +2,9 @@
 
 import math
 import re
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,12 @@ from dipolar_md.simulation.placement import Placement, choose_resources
 from dipolar_md.simulation.plan import Plan, make_plan
 from dipolar_md.simulation.preflight import preflight
 from dipolar_md.simulation.recipe import Recipe
-from dipolar_md.simulation.session import Run, Session, manifest_of, open_session
+from dipolar_md.simulation.run_directory import Run
+from dipolar_md.simulation.session import Session, is_finished, manifest_of, open_session
+from dipolar_md.simulation.stop_signals import stop_signals
+
+MOST_THREADS = 1024
+"""Threads or ranks of one run."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,8 @@ def assemble(
 ) -> Run:
     """Run a recipe and return the run; continue one that was interrupted, keep a finished one.
 
-    SIGINT and SIGTERM stop after the current chunk with a checkpoint (`run.finished` is False).
+    SIGINT, SIGTERM and SIGHUP stop after the current chunk with a checkpoint (`run.finished` is
+    False); a second one at once, with the checkpoint before.
 
     Where neither `threads` nor `ranks` is given, a long run on a CPU (2e8 clusters x steps) times
     the engines, threads and ranks that fit the cores for some seconds and takes the fastest; a
@@ -91,14 +95,15 @@ def assemble(
     plan = make_plan(recipe, dict(overrides or {}) | ({} if seed is None else {"seed": seed}))
     preflight(plan)
     for name, count in {"threads": threads, "ranks": ranks}.items():
-        if count is not None and count < 1:
-            raise InputError(f"{name} must be at least 1 (found {count})")
+        if count is not None and not 1 <= count <= MOST_THREADS:
+            bound = "at least 1" if count < 1 else f"at most {MOST_THREADS}"
+            raise InputError(f"{name} must be {bound} (found {f'{count}'[:20]})")
     path = Path(out) if out is not None else Path("runs") / plan.recipe.name
-    if (manifest_of(path, plan, resume) or {}).get("status") == "finished":
+    if is_finished(path, plan, manifest_of(path, plan, resume)):
         return Run(path)
     start = plan.start()
     placement = choose_resources(plan, start, engine, device, threads, ranks)
-    with open_session(path, plan, resume) as session, _stop_signals() as stopped:
+    with open_session(path, plan, resume) as session, stop_signals() as stopped:
         if not session.finished:  # by another process, meanwhile
             _Runner(session, placement, stopped, progress, deadline).run(start)
     return Run(path)
@@ -136,9 +141,9 @@ class _Runner:
 
     def run(self, start: System) -> None:
         """Run what is left of the plan, from its start or from the last checkpoint."""
-        plan, session, checkpoint = self.plan, self.session, self.session.checkpoint()
-        system, done = (checkpoint.system, checkpoint.step) if checkpoint else (start, 0)
-        with session.running(self.placement, done):
+        plan, session, found = self.plan, self.session, self.session.recover()
+        system, done = found.checkpoint.system if found.checkpoint else start, found.step
+        with session.running(self.placement, done, recovery=found):
             if not done:
                 first = plan.acting(plan.stages[0])
                 energies = self.placement.engine.evaluate(system, first).energies
@@ -148,7 +153,7 @@ class _Runner:
                 if first_step < stage.steps and not self.stopped.is_set():
                     system = self._run_stage(index, system, first_step)
             if session.last_step >= plan.total_steps:
-                session.status = "finished"
+                session.finish()
 
     def _run_stage(self, index: int, system: System, first_step: int) -> System:
         stage = replace(self.plan.stages[index], first_step=first_step)
@@ -199,19 +204,3 @@ class _Runner:
             )
         )
         return told is True
-
-
-@contextmanager
-def _stop_signals() -> Iterator[threading.Event]:
-    """Turn SIGINT and SIGTERM into an event while a run is under way."""
-    stopped = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stopped
-        return
-    names = (signal.SIGINT, signal.SIGTERM)
-    before = {name: signal.signal(name, lambda *_: stopped.set()) for name in names}
-    try:
-        yield stopped
-    finally:
-        for name, handler in before.items():
-            signal.signal(name, handler)

@@ -10,7 +10,7 @@ from dipolar_md.model.builders import random_gas
 from dipolar_md.model.interactions import Interactions
 from dipolar_md.model.system import System
 from dipolar_md.simulation.plan import make_plan
-from dipolar_md.simulation.session import Run
+from dipolar_md.simulation.run_directory import Run
 from dipolar_md.units import REFERENCE_TEMPERATURE_K
 
 _COUNT = 64

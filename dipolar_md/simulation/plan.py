@@ -175,6 +175,28 @@ class Plan:
             field_V_nm=now.field_V_nm,
         )
 
+    def frame_schedule(self, until: int, chunk_steps: int | None = None) -> list[int]:
+        """Return the steps at which the run leaves its frames.
+
+        Args:
+            until: Last step to tell of.
+            chunk_steps: Steps between two looks at the state, default as in the stages.
+        """
+        steps = [0]
+        for stage, offset in zip(self.stages, self.offsets, strict=True):
+            chunk, last = chunk_steps or stage.chunk_steps, min(stage.steps, until - offset)
+            ends = np.arange(chunk, last + 1, chunk)
+            if last == stage.steps and last % chunk:
+                ends = np.append(ends, last)
+            if self.recipe.frame_interval_ns is None:
+                count = ends // self.frame_steps
+            else:
+                interval = self.recipe.frame_interval_ns * 1000
+                count = (ends * stage.time_step_ps / interval + 1e-9).astype(np.int64)
+            due = (np.diff(count, prepend=0) > 0) | (ends == stage.steps)
+            steps += (offset + ends[due]).tolist()
+        return steps
+
     def frame_is_due(self, index: int, since: int, step: int) -> bool:
         """Return whether a frame belongs after `step` steps of a stage, looked at after `since`."""
         stage, recipe = self.stages[index], self.recipe

@@ -19,6 +19,10 @@ from dipolar_md.simulation.plan import Plan, make_plan
 from dipolar_md.simulation.recipe import Recipe
 from dipolar_md.units import MILLIMOLAR, thermal_energy
 
+MOST_STEPS = 1e13
+"""Largest number of steps of a run: a century on the fastest device."""
+MOST_FRAMES = 1e8
+"""Largest number of frames of a run."""
 MAX_VOLUME_FRACTION = 0.45
 MAX_SCALING = 0.1
 """Largest change of the box length in one chunk of a ramp; 0.025 in the shipped drop-cast."""
@@ -67,6 +71,7 @@ def preflight(recipe: str | Path | Recipe | Plan) -> list[StageOutlook]:
     plan = make_plan(recipe)
     if plan.recipe.reference is not None:
         parameter_file("references", plan.recipe.reference)
+    _check_size(plan)
     cutoff = _smallest_half_edge(plan)
     for body in plan.counts:
         _check_charges(body)
@@ -76,6 +81,27 @@ def preflight(recipe: str | Path | Recipe | Plan) -> list[StageOutlook]:
     for body in () if plan.samples_equilibrium else plan.counts:
         _check_time_step(plan, plan.stages[0], body)
     return outlooks
+
+
+def _check_size(plan: Plan) -> None:
+    """Raise where a run could never end, or a neighbour list would take all memory."""
+    if plan.total_steps > MOST_STEPS:
+        key = "sweeps" if plan.samples_equilibrium else "time_ns, or raise time_step_ps"
+        raise InputError(
+            f"{plan.total_steps:.2g} steps are asked for, at most {MOST_STEPS:g}; lower {key}"
+        )
+    if plan.total_steps / plan.frame_steps > MOST_FRAMES:
+        raise InputError(
+            f"{plan.total_steps / plan.frame_steps:.2g} frames are asked for, at most "
+            f"{MOST_FRAMES:g}; raise frame_interval_ns (or frame_interval_sweeps)"
+        )
+    reach = max(plan.recipe.cutoff_nm or 0.0, 2 * _largest_contact(plan))
+    for stage in plan.stages:
+        if stage.skin_nm is not None and stage.skin_nm > reach:
+            raise InputError(
+                f"stage '{stage.name}': skin_nm = {stage.skin_nm:g} is too wide: every cluster "
+                f"would keep too many neighbours; at most {reach:.3g} nm"
+            )
 
 
 def _smallest_half_edge(plan: Plan) -> float:

@@ -16,9 +16,12 @@ from pydantic import Field, model_validator
 from dipolar_md.chemistry.cluster import Cluster, load_cluster
 from dipolar_md.errors import InputError
 from dipolar_md.parameters import (
+    Count,
+    Name,
     Number,
     Parameters,
     Positive,
+    Seed,
     Text,
     closest,
     parameter_file,
@@ -61,9 +64,9 @@ class StageSpec(Parameters):
     name: Text
     sampling: Literal["dynamics", "equilibrium"] = "dynamics"
     time_ns: Positive | None = None
-    sweeps: int | None = Field(default=None, ge=1, strict=True)
+    sweeps: Count | None = None
     concentration_mM: Positive | None = None
-    relative_permittivity: float | None = Field(default=None, ge=1, strict=True)
+    relative_permittivity: float | None = Field(default=None, ge=1, le=1e6, strict=True)
     temperature_K: Positive | None = None
     thickness_nm: Positive | None = None
     field_V_nm: tuple[Number, Number, Number] | None = None
@@ -121,10 +124,10 @@ class Recipe(Parameters):
             `frame_interval_sweeps` in place of everything that belongs to time.
     """
 
-    name: Text
+    name: Name
     title: Text
     n_clusters: int = Field(ge=1, le=10_000_000, strict=True)
-    seed: int = Field(ge=0, default=1, strict=True)
+    seed: Seed = 1
     shape: Literal["sphere", "janus"] = "sphere"
     dipole: Literal["point", "charges"] = "point"
     dipole_D: Positive | None = None
@@ -144,8 +147,8 @@ class Recipe(Parameters):
     friction_scale: Positive | None = None
     time_step_ps: Positive | None = None
     frame_interval_ns: Positive | None = None
-    frame_interval_sweeps: int | None = Field(default=None, ge=1, strict=True)
-    chunk_steps: int = Field(ge=1, default=1000, strict=True)
+    frame_interval_sweeps: Count | None = None
+    chunk_steps: int = Field(ge=1, le=10**9, default=1000, strict=True)
     reference: str | None = None
     sources: dict[str, Text]
     components: list[Component] = Field(min_length=1)
@@ -309,5 +312,5 @@ def _resolve_paths(data: dict[str, Any], folder: Path) -> None:
 def _toml_value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text

@@ -17,18 +17,21 @@ and Shirts, https://doi.org/10.1063/1.3660669.
 
 import io
 import math
+import os
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dipolar_md.engines.protocol import DeviceName, Engine, Report
 from dipolar_md.engines.stage import Stage
-from dipolar_md.errors import InputError
+from dipolar_md.errors import InputError, RunDirectoryError
 from dipolar_md.files import write_bytes
 from dipolar_md.model.system import System
 from dipolar_md.simulation.placement import choose_resources
@@ -52,6 +55,7 @@ LEAST_ACCEPTANCE = 0.05
 """Acceptance below which two dipoles are said to lie too far apart."""
 _MOVED = ("positions", "orientations", "velocities", "angular_velocities")
 _SAVED = ("box", *_MOVED)
+_UNREADABLE = (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error)
 
 
 def acceptance(dipole: ArrayLike, e: ArrayLike, f: ArrayLike, kT: float) -> Floats:
@@ -251,12 +255,13 @@ def run_ladder(
         for plan, path in zip(plans, paths, strict=True):
             session = stack.enter_context(open_session(path, plan))
             session.manifest["exchange"] = rungs.exchange
-            stack.enter_context(session.running(placement, rungs.done, promise))
+            found = session.recover(rungs.done)
+            stack.enter_context(session.running(placement, rungs.done, promise, found))
             sessions.append(session)
         rungs.run(placement.engine, sessions, watch, enough)
         finished = rungs.over or rungs.done >= plans[0].total_steps
-        for session in sessions:
-            session.status = "finished" if finished else "interrupted"
+        for session in sessions if finished else ():
+            session.finish()
     return Ladder(rungs.tally, finished, rungs.over)
 
 
@@ -305,6 +310,8 @@ class _Rungs:
                 self.over = due and enough()
             stopped = watch(self.done / first_plan.total_steps)
             if due or stopped:
+                for session in sessions:
+                    session.sync_frames()
                 self._save()
             if stopped:
                 return
@@ -348,10 +355,13 @@ class _Rungs:
         arrays: dict[str, Any] = {
             key: np.stack([getattr(system, key) for system in self.systems]) for key in _SAVED
         }
+        arrays["dipoles_D"] = [plan.recipe.dipole_D for plan in self.plans]
         arrays["thickness_nm"] = [system.thickness_nm or math.nan for system in self.systems]
         data = io.BytesIO()
         state = {"done": self.done, "over": self.over} | vars(self.tally) | arrays
         np.savez(data, allow_pickle=False, **state)
+        if self.checkpoint.exists():
+            os.replace(self.checkpoint, _previous(self.checkpoint))
         write_bytes(self.checkpoint, data.getvalue())
 
 
@@ -414,13 +424,43 @@ def swap(
     ]
 
 
+def _previous(path: Path) -> Path:
+    return path.with_name("ladder.prev.npz")
+
+
 def _load(path: Path, plans: Sequence[Plan]) -> tuple[list[System], Tally, int, bool]:
-    """Return the systems, tally, step and whether it is over, from a checkpoint or at the start."""
+    """Return the systems, tally, step and whether it is over, from a checkpoint or at the start.
+
+    Raises:
+        RunDirectoryError: Both checkpoints are damaged, or of another ladder.
+    """
+    errors = []
+    for file in (path, _previous(path)):
+        if not file.exists():
+            continue
+        try:
+            with np.load(file, allow_pickle=False) as stored:  # zip has a checksum for each array
+                return _unpacked(dict(stored), plans)
+        except (*_UNREADABLE, InputError) as error:
+            errors.append(f"{file}: can't be read ({error})")
+    if errors:
+        raise RunDirectoryError(
+            f"{'; '.join(errors)}; restore ladder.npz from a copy, or choose another --out"
+        )
+    return [plan.start() for plan in plans], Tally.new(len(plans)), 0, False
+
+
+def _unpacked(data: dict[str, Any], plans: Sequence[Plan]) -> tuple[list[System], Tally, int, bool]:
+    """Return what a checkpoint holds.
+
+    Raises:
+        ValueError: It is of other rungs, or makes no sense.
+        KeyError: It lacks something.
+    """
     systems = [plan.start() for plan in plans]
-    if not path.exists():
-        return systems, Tally.new(len(plans)), 0, False
-    with np.load(path, allow_pickle=False) as stored:
-        data = dict(stored)
+    dipoles = [plan.recipe.dipole_D for plan in plans]
+    if "dipoles_D" in data and data["dipoles_D"].tolist() != dipoles:
+        raise ValueError(f"of dipoles {data['dipoles_D'].tolist()} D, not {dipoles}")
     for k, system in enumerate(systems):
         thickness = float(data["thickness_nm"][k])
         systems[k] = replace(

@@ -1,16 +1,25 @@
 """A study on disk: a signac project with one job per state point, and the state of each."""
 
-import fcntl
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from dipolar_md.errors import RunDirectoryError
+from dipolar_md.errors import InputError, RunDirectoryError
+from dipolar_md.files import is_locked, locked, read_json, write_json
+from dipolar_md.simulation.run_directory import check_run
 from dipolar_md.study.jobs import Job
 from dipolar_md.study.study_file import Study
 
-JobState = Literal["done", "failed", "running", "interrupted", "waiting"]
+JobState = Literal["done", "failed", "damaged", "running", "interrupted", "waiting"]
+_STATUS = ("done", "failed")
+_ROW: dict[str, type | tuple[type, ...]] = {
+    "ended": str,
+    "equilibrated": bool,
+    "mean_chain_length": (int, float),
+}
+"""Some of what the row of every finished job holds, and of which kind."""
 
 
 @dataclass(frozen=True)
@@ -29,21 +38,39 @@ class JobFolder:
         return self.path.name
 
     def document(self) -> dict[str, Any]:
-        """Return what the job's signac document says; nothing of a job that was never begun."""
-        return dict(_document(self.path)()) if self.path.is_dir() else {}
+        """Return what the job's signac document says; nothing of a job that was never begun.
+
+        Raises:
+            InputError: It is damaged.
+        """
+        path = _document_path(self.path)
+        if not path.exists():
+            return {}
+        document = read_json(path)
+        row = document.get("row")
+        known = document.get("status") in _STATUS
+        whole = isinstance(row, dict) and all(
+            isinstance(row.get(key), kind) for key, kind in _ROW.items()
+        )
+        if document and not (known and (whole or document["status"] == "failed")):
+            raise InputError(f"{path}: is no document of a job")
+        return document
 
     def write_document(self, document: Mapping[str, Any]) -> None:
         """Replace the job's signac document in one piece."""
-        _document(self.path).reset(dict(document))
+        write_json(_document_path(self.path), _finite(document))
 
     def read(self) -> tuple[JobState, dict[str, Any]]:
-        """Return the state of the job and its document."""
-        document = self.document()
+        """Return the state of the job and its document; running it again mends a damaged one."""
+        try:
+            document = self.document()
+        except InputError as error:
+            return ("running" if is_locked(self.path) else "damaged"), {"error": str(error)}
         if document.get("status") == "done":
             return "done", document
         if not self.path.is_dir():
             return "waiting", document
-        if _is_locked(self.path):
+        if is_locked(self.path):
             return "running", document
         if document.get("status") == "failed":
             return "failed", document
@@ -118,17 +145,43 @@ def prepare(study: Study, out: str | Path | None = None) -> Path:
         names = {entry.name for entry in path.iterdir()}
         if names - {".lock", ".signac"} and not (path / ".signac").is_dir():
             raise RunDirectoryError(f"{path}: not empty and no study; choose another --out")
-        with (path / ".lock").open("w") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        with locked(path, wait=True):
             project = signac.init_project(path)
             if not project.document() and not len(project):
                 project.document.update(_identity(study))
             project = _signac_project(study, path)
             for job in study.jobs:
-                project.open_job(job.point).init()
+                _init(project.open_job(job.point))
     except OSError as error:
         raise RunDirectoryError(f"{path}: can't be written: {error}") from error
     return path
+
+
+def check_project(path: Path) -> list[str]:
+    """Return what is wrong with the jobs of a study and their runs, in sentences.
+
+    Args:
+        path: Directory of the study.
+    """
+    found = []
+    for folder in sorted((path / "workspace").iterdir()):
+        state, document = JobFolder(folder).read()
+        if state == "damaged":
+            found.append(str(document["error"]))
+        if state != "running" and (folder / "run" / "manifest.json").exists():
+            found += check_run(folder / "run")
+    return found
+
+
+def _init(job: Any) -> None:
+    """Make the folder of a job; a damaged state point is written again, for the id tells it."""
+    from signac.errors import JobsCorruptedError
+
+    try:
+        job.init()
+    except (JobsCorruptedError, ValueError):
+        (Path(job.path) / job.FN_STATE_POINT).unlink()
+        job.init()
 
 
 def _signac_project(study: Study, path: Path) -> Any:
@@ -141,7 +194,8 @@ def _signac_project(study: Study, path: Path) -> Any:
         raise RunDirectoryError(
             f"{path}: no study here; start it with: dipolar-md study run {study.name}"
         ) from error
-    known, wanted = project.document(), _identity(study)
+    stored = path / project.FN_DOCUMENT
+    known, wanted = read_json(stored) if stored.exists() else {}, _identity(study)
     if not known:
         raise RunDirectoryError(f"{path}: a signac project of something else; choose another --out")
     if odd := sorted(key for key in {*known, *wanted} if known.get(key) != wanted.get(key)):
@@ -164,20 +218,18 @@ def _identity(study: Study) -> dict[str, Any]:
     }
 
 
-def _document(folder: Path) -> Any:
-    """Return the signac document of a job."""
+def _document_path(folder: Path) -> Path:
+    """Return where signac keeps the document of a job."""
     import signac
 
-    return signac.JSONDict(filename=str(folder / signac.job.Job.FN_DOCUMENT), write_concern=True)
+    return folder / str(signac.job.Job.FN_DOCUMENT)
 
 
-def _is_locked(folder: Path) -> bool:
-    """Return whether a process is at a job."""
-    if not (folder / ".lock").exists():
-        return False
-    with (folder / ".lock").open() as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+def _finite(value: Any) -> Any:
+    """Return a value with None for numbers that are none, which JSON doesn't have."""
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    value = value.item() if hasattr(value, "item") else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value

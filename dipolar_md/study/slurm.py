@@ -4,7 +4,7 @@ The script in the study's directory holds everything: `sbatch DIR/submit.sh` wor
 task is `dipolar-md study run` on its bundle; what Slurm was given is in `slurm/submitted.json`.
 """
 
-import json
+import re
 import shlex
 import shutil
 import subprocess
@@ -15,11 +15,16 @@ from typing import NamedTuple
 import tomli_w
 
 from dipolar_md.errors import DipolarMDError, EngineMissingError, InputError
-from dipolar_md.files import write_json, write_text
+from dipolar_md.files import locked, read_json, write_json, write_text
 from dipolar_md.simulation.assembly import walltime_seconds
-from dipolar_md.simulation.session import locked
 from dipolar_md.study.cost import estimate_cost
-from dipolar_md.study.project import JobState, StudyProject, open_project, prepare
+from dipolar_md.study.project import (
+    JobState,
+    StudyProject,
+    open_project,
+    prepare,
+    study_directory,
+)
 from dipolar_md.study.study_file import Study, load_study
 from dipolar_md.study.workers import project_status
 
@@ -120,7 +125,10 @@ def submit_study(
             "the script, and study run uses this machine"
         )
     study = load_study(study)
-    path = prepare(study, out).resolve()
+    path = study_directory(study, out).resolve()
+    if not str(path).isprintable():  # a new line would end a comment that Slurm reads
+        raise InputError(f"{str(path)!r}: has a control character; choose another --out")
+    prepare(study, path)
     folder = path / "slurm"
     folder.mkdir(exist_ok=True)
     with locked(folder):
@@ -148,6 +156,11 @@ def _request(
 ) -> _Request:
     """Return what a task asks for; raise where it makes no sense."""
     hours = _hours(walltime)
+    for option, word in {"partition": partition, "account": account}.items():
+        if word is not None and not re.fullmatch(r"[\w.,+@:-]+", word, re.ASCII):
+            raise InputError(
+                f"{option} must be a word of letters, digits and . _ , + @ : - (found {word!r})"
+            )
     if ranks < 1:
         raise InputError(f"ranks must be at least 1 (found {ranks})")
     if gpus < 0 or (gpus and ranks > 1):
@@ -217,7 +230,20 @@ def slurm_states(path: Path) -> dict[str, str]:
 def _submitted(path: Path) -> dict[str, list[list[str]]]:
     """Return the tasks of each array job that was submitted, by its Slurm id."""
     record = path / "slurm" / "submitted.json"
-    return dict(json.loads(record.read_text(encoding="utf-8"))) if record.exists() else {}
+    if not record.exists():
+        return {}
+    given = read_json(record)
+    for array in given.values():
+        if not (isinstance(array, list) and all(_is_task(task) for task in array)):
+            raise InputError(
+                f"{record}: is damaged, so nobody knows what Slurm holds of this study; look with "
+                "squeue, then remove the file and submit again"
+            )
+    return given
+
+
+def _is_task(task: object) -> bool:
+    return isinstance(task, list) and all(isinstance(id, str) for id in task)
 
 
 def _hours(walltime: str) -> float:

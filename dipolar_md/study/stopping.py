@@ -8,7 +8,7 @@ from dipolar_md.analysis.bonds import DEFAULT_CRITERION, find_neighbours
 from dipolar_md.analysis.chains import mean_length
 from dipolar_md.analysis.timeseries import equilibration, mean_estimate
 from dipolar_md.simulation.assembly import Progress
-from dipolar_md.simulation.session import Run
+from dipolar_md.simulation.run_directory import Run
 from dipolar_md.study.study_file import Stopping
 
 CHECKS = 20

@@ -10,6 +10,7 @@ and a replica.
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable
 from functools import cached_property
 from itertools import product
@@ -22,9 +23,11 @@ from pydantic import Field, model_validator
 from dipolar_md.chemistry.cluster import load_solvent
 from dipolar_md.errors import InputError
 from dipolar_md.parameters import (
+    Name,
     Number,
     Parameters,
     Positive,
+    Seed,
     Text,
     parameter_file,
     read_toml,
@@ -35,6 +38,8 @@ from dipolar_md.simulation.recipe import Recipe, load_recipe
 from dipolar_md.study.jobs import Job, StatePoint, format_point
 from dipolar_md.study.ladder import SWEEP_STEPS, check_plan
 
+MOST_JOBS = 100_000
+"""Jobs of a study."""
 ENVIRONMENT = ("relative_permittivity", "concentration_mM", "thickness_nm")
 
 
@@ -114,13 +119,13 @@ class Study(Parameters):
         exchange: Swaps of a ladder, where they aren't the default.
     """
 
-    name: Text
+    name: Name
     title: Text
     recipe: Text
     sampling: Literal["grid", "list", "latin-hypercube", "exchange"] = "grid"
-    samples: int | None = Field(default=None, ge=1, strict=True)
-    replicas: int = Field(default=1, ge=1, strict=True)
-    seed: int = Field(default=1, ge=0, strict=True)
+    samples: int | None = Field(default=None, ge=1, le=MOST_JOBS, strict=True)
+    replicas: int = Field(default=1, ge=1, le=MOST_JOBS, strict=True)
+    seed: Seed = 1
     settings: dict[str, Number | Text] = Field(default={})
     sources: dict[str, Text] = Field(default={})
     axes: dict[str, Axis] = Field(min_length=1)
@@ -143,6 +148,11 @@ class Study(Parameters):
         lengths = {name: len(axis.values or ()) for name, axis in self.axes.items()}
         if self.sampling == "list" and len(set(lengths.values())) > 1:
             raise ValueError(f"sampling = 'list' needs as many values of each axis ({lengths})")
+        number = self.replicas * (self.samples or 1)
+        if self.sampling in ("grid", "exchange"):
+            number *= math.prod(lengths.values())
+        if number > MOST_JOBS:
+            raise ValueError(f"{number} jobs are asked for, at most {MOST_JOBS} are allowed")
         if odd := sorted(set(self.settings) ^ set(self.sources)):
             raise ValueError(f"settings and sources must have the same keys (only in one: {odd})")
         return self

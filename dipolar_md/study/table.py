@@ -17,7 +17,7 @@ from dipolar_md.chemistry.cluster import load_cluster
 from dipolar_md.errors import InputError
 from dipolar_md.model.body import Body, coarse_grain
 from dipolar_md.model.expectation import contact_coupling, expected_mean_length
-from dipolar_md.simulation.session import Run
+from dipolar_md.simulation.run_directory import Run
 from dipolar_md.study.jobs import Job, StatePoint
 from dipolar_md.study.ladder import LEAST_ACCEPTANCE
 from dipolar_md.study.project import open_project
@@ -81,7 +81,7 @@ def read_results(study: Study, path: Path) -> StudyResults:
         raise InputError(
             f"{path}: no job is finished yet; run it with: dipolar-md study run {study.name}"
         )
-    left_out = sum(folder.document().get("status") == "done" for folder in project.others)
+    left_out = sum(folder.read()[0] == "done" for folder in project.others)
     return StudyResults(sorted(results, key=_place), left_out)
 
 

@@ -20,8 +20,9 @@ from typing import NamedTuple
 
 from dipolar_md.engines.protocol import DeviceName
 from dipolar_md.errors import DipolarMDError, InputError, RunDirectoryError
+from dipolar_md.files import locked
 from dipolar_md.simulation.assembly import assemble
-from dipolar_md.simulation.session import Run, locked
+from dipolar_md.simulation.run_directory import Run
 from dipolar_md.study.devices import assign_devices, environment_of
 from dipolar_md.study.jobs import Job
 from dipolar_md.study.ladder import run_ladder
@@ -49,8 +50,9 @@ class StudyStatus(NamedTuple):
     Attributes:
         name: Name of the study.
         path: Directory of its signac project.
-        states: State of each job by id: `done`, `failed`, `running`, `interrupted` or `waiting`.
-        errors: What went wrong, in words, by id of the jobs that failed.
+        states: State of each job by id: `done`, `failed`, `damaged`, `running`, `interrupted` or
+            `waiting`.
+        errors: What went wrong, in words, by id of the jobs that failed or are damaged.
         budget: Number of finished jobs that ended at their budget, short of the error asked for.
         unsettled: Number of finished jobs whose mean chain length isn't equilibrated.
         others: Number of jobs in the project that the study file doesn't ask for (any more).
@@ -117,7 +119,7 @@ def project_status(
         project.path,
         {id: state for id, (state, _) in on_disk.items()},
         {id: str(document["error"]) for id, (state, document) in on_disk.items()
-         if state == "failed"},
+         if state in ("failed", "damaged")},
         sum(row["ended"] == "budget" for row in rows),
         sum(not row["equilibrated"] for row in rows),
         len(project.others),
@@ -219,8 +221,13 @@ class _Pool:
         finally:  # a closed pipe makes a worker stop
             for pipe in self.team:
                 pipe.close()
-            for worker in self.team.values():
-                worker.process.join()
+            try:
+                for worker in self.team.values():
+                    worker.process.join()
+            except KeyboardInterrupt:  # the second: at once, each with its last checkpoint
+                for worker in self.team.values():
+                    worker.process.kill()
+                raise
 
     def _hear(self, pipe: Connection) -> None:
         """Take what a worker tells: how far it is, that its group is over, or nothing any more."""
@@ -289,7 +296,8 @@ def _work(pipe: Connection, study: Study, device: DeviceName, ranks: int) -> Non
     """Do groups of jobs as they come, until the pipe closes: then stop after the present chunk."""
     import freud
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to all; the leader decides
+    for name in (signal.SIGINT, signal.SIGHUP):  # a terminal sends them to all; the leader decides
+        signal.signal(name, signal.SIG_IGN)
     freud.parallel.set_num_threads(1)
     try:
         while True:
@@ -308,7 +316,7 @@ def _do(group: Group, study: Study, pipe: Connection, device: DeviceName, ranks:
         with ExitStack() as locks:
             for folder, _ in group:
                 locks.enter_context(_patiently_locked(folder.path))
-            if all(folder.document().get("status") == "done" for folder, _ in group):
+            if all(folder.read()[0] == "done" for folder, _ in group):
                 return "done"  # meanwhile, elsewhere
             return _run_and_record(group, study, pipe, device, ranks)
     except RunDirectoryError:
@@ -420,12 +428,18 @@ def _patiently_locked(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """Take SIGTERM, by which a queue ends a job, like SIGINT."""
+    """Take SIGTERM, by which a queue ends a job, and SIGHUP of a closed terminal, like SIGINT."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    names = [
+        name
+        for name in (signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(name) is not signal.SIG_IGN
+    ]
+    before = {name: signal.signal(name, signal.default_int_handler) for name in names}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for name, handler in before.items():
+            signal.signal(name, handler)

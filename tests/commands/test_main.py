@@ -132,7 +132,7 @@ def test_describe_prints_the_numbers_of_the_paper(command):
 
 def test_describe_takes_files_and_chosen_solvents(command, folder):
     text = parameter_file("clusters", "au3cd").read_text(encoding="utf-8")
-    Path("mine.toml").write_text(text.replace('"au3cd"', '"[/mine]"').replace("Au3Cd,", "[/x],"))
+    Path("mine.toml").write_text(text.replace('"au3cd"', '"mine"').replace("Au3Cd,", "[/x],"))
     answer = command("describe", "mine.toml", "--solvent=water", "--solvent=toluene")
     assert answer.code == 0
     assert "[/x]," in answer.out  # no markup

@@ -223,10 +223,10 @@ def test_micrographs_are_compared_with_micrographs(run, tmp_path):
 
 
 def test_neither_reference_nor_measurements(run):
-    text = (run.path / "recipe.toml").read_text().replace('reference = "tem-r-au-cu"\n', "")
-    (run.path / "recipe.toml").write_text(text)
+    opened = dm.Run(run.path)
+    opened.__dict__["recipe"] = opened.recipe.model_copy(update={"reference": None})
     with pytest.raises(dm.InputError, match="give one with --reference, or your own"):
-        dm.compare_run(run.path)
+        dm.compare_run(opened)
 
 
 # --- The user's own measurements ------------------------------------------------------------------
@@ -251,7 +251,7 @@ def test_measured_columns(tmp_path, separator):
         ("spacing\n1.8", r"names no column .*\(found 'spacing'\)"),
         ("spacing_nm\n1.8\nx", r"own\.csv, line 3, spacing_nm: 'x' is no number"),
         ("spacing_nm\n-1.8", "line 2, spacing_nm: must be positive"),
-        ("spacing_nm\nnan", "line 2, spacing_nm: must be positive and finite"),
+        ("spacing_nm\nnan", "line 2, spacing_nm: 'nan' is no number"),
         ("spacing_nm\n\n", "column spacing_nm has no numbers"),
     ],
 )
@@ -260,7 +260,7 @@ def test_wrong_measurements_name_their_line(tmp_path, text, words):
     path.write_text(text)
     with pytest.raises(dm.InputError, match=words):
         dm.read_measured(path)
-    with pytest.raises(dm.InputError, match="can't be read as text"):
+    with pytest.raises(dm.InputError, match="can't be read"):
         dm.read_measured(tmp_path / "none.csv")
 
 

@@ -243,17 +243,41 @@ def test_a_kill_between_two_files_mixes_no_sweeps(tmp_path, monkeypatch, writes)
     whole, _ = run(tmp_path / "whole", recipes(DIPOLES, **settings))
     left, write = [writes], session.append_frame
 
-    def dies(path, frame):
+    def dies(path, frame, identity):
         if not left[0]:
             raise MemoryError
         left[0] -= 1
-        write(path, frame)
+        write(path, frame, identity)
 
     with monkeypatch.context() as patch:
         patch.setattr(session, "append_frame", dies)
         with pytest.raises(MemoryError):
             run(tmp_path / "parts", recipes(DIPOLES, **settings))
     parts, ladder = run(tmp_path / "parts", recipes(DIPOLES, **settings))
+    assert ladder.finished
+    assert [arrays(path) for path in parts] == [arrays(path) for path in whole]
+
+
+def test_a_lost_checkpoint_of_a_ladder_is_that_before_or_refused(tmp_path):
+    settings = {"stages.solution.time_ns": 1.6}
+    for name in ("whole", "parts"):
+        (tmp_path / name).mkdir()
+    whole, _ = run(tmp_path / "whole", recipes(DIPOLES, **settings))
+    parts, _ = run(tmp_path / "parts", recipes(DIPOLES, **settings), watch=lambda part: part > 0.7)
+    checkpoint = next((tmp_path / "parts").rglob("ladder.npz"))
+    data = bytearray(checkpoint.read_bytes())
+    data[len(data) // 2] ^= 4
+    checkpoint.write_bytes(data)
+    _, ladder = run(tmp_path / "parts", recipes(DIPOLES, **settings), watch=lambda part: part > 0.8)
+    assert not ladder.finished
+    before = [frame.step for frame in dm.Run(parts[0]).trajectory]
+    for path in (checkpoint, checkpoint.with_name("ladder.prev.npz")):
+        path.rename(path.with_suffix(".away"))
+    with pytest.raises(RunDirectoryError, match="checkpoint of its ladder is lost; restore"):
+        run(tmp_path / "parts", recipes(DIPOLES, **settings))
+    assert [frame.step for frame in dm.Run(parts[0]).trajectory] == before
+    checkpoint.with_suffix(".away").rename(checkpoint)
+    _, ladder = run(tmp_path / "parts", recipes(DIPOLES, **settings))
     assert ladder.finished
     assert [arrays(path) for path in parts] == [arrays(path) for path in whole]
 

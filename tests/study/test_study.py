@@ -20,8 +20,8 @@ from study.toy_studies import SETTINGS, STEPS, steps_of, write
 import dipolar_md as dm
 from dipolar_md.analysis.timeseries import Estimate
 from dipolar_md.errors import InputError, RunDirectoryError
+from dipolar_md.files import locked
 from dipolar_md.parameters import parameter_file, parameter_names, read_toml
-from dipolar_md.simulation.session import locked
 from dipolar_md.study import workers
 from dipolar_md.study.project import open_project, prepare
 from dipolar_md.study.stopping import Watch

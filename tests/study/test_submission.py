@@ -15,7 +15,7 @@ from study.toy_studies import toy, write
 import dipolar_md as dm
 from dipolar_md.engines.protocol import Finding
 from dipolar_md.errors import EngineMissingError, InputError, RunDirectoryError
-from dipolar_md.simulation.session import locked
+from dipolar_md.files import locked
 from dipolar_md.study import devices, workers
 from dipolar_md.study.devices import assign_devices, environment_of, visible_gpus
 
@@ -177,7 +177,7 @@ def test_a_dry_run_needs_no_slurm(study, command, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", "/bin")
     file, out = write(study, tmp_path / "toy.toml"), tmp_path / "my study"
     line = ["study", "submit", file, "--out", out, "--dry-run", "--bundle", 3, "--cpus", 4]
-    line += ["--ranks", 2, "--partition", "p q", "--account", "a", "--walltime", "1-02:00:00"]
+    line += ["--ranks", 2, "--partition", "p-q", "--account", "a", "--walltime", "1-02:00:00"]
     answer = command(*line)
     assert answer.code == 0
     script = (out / "submit.sh").read_text()
@@ -185,7 +185,7 @@ def test_a_dry_run_needs_no_slurm(study, command, tmp_path, monkeypatch):
     assert "4 jobs in 2 array tasks of up to 3, not submitted" in answer.words
     for asked in (
         *("array=0-1", "cpus-per-task=4", "time=1-02:00:00", "signal=B:TERM@120", "account=a"),
-        *("partition='p q'", f"output='{out}/slurm/%A_%a.log'"),
+        *("partition=p-q", f"output='{out}/slurm/%A_%a.log'"),
     ):
         assert f"\n#SBATCH --{asked}\n" in script
     assert "--gres" not in script

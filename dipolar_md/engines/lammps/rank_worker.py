@@ -16,7 +16,7 @@ def serve(address: str) -> None:
     """Be one rank: take a stage, run it, report, answer."""
     rank = int(os.environ["PMI_RANK"])
     connection = Client(address, "AF_UNIX", authkey=os.environ[KEY].encode())
-    connection.send(rank)
+    connection.send((rank, os.getpid()))
 
     def say(kind: str, content: Any) -> None:
         if rank == 0:

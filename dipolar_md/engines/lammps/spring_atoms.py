@@ -6,15 +6,14 @@ q q' erf(αr)/(4πε₀ε_r r), tabulated bonds take away: exact at every distan
 approximate erfc would not be.
 """
 
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy.special import erf
 
 from dipolar_md.engines.springs import Springs
+from dipolar_md.files import nameless
 from dipolar_md.model.interactions import site_kinds
 from dipolar_md.model.system import Floats, System, wrap
 from dipolar_md.units import KE
@@ -71,15 +70,11 @@ def bind(
     ]
     for index, stiffness in enumerate(springs.stiffness, start=1):
         commands.append(f"bond_coeff {index} harmonic {stiffness / 2:.17g} 0.0")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "bonds"
-        path.write_text(
-            "".join(
-                _table(f"B{k}", -coulomb_constant * product, alpha_per_nm)
-                for k, product in enumerate(kinds)
-            ),
-            encoding="ascii",
-        )
+    tables = (
+        _table(f"B{k}", -coulomb_constant * product, alpha_per_nm)
+        for k, product in enumerate(kinds)
+    )
+    with nameless("".join(tables)) as path:
         commands += [f"bond_coeff {n + 1 + k} table {path} B{k}" for k in range(len(kinds))]
         lmp.commands_list(commands)
     numbers = {product: n + 1 + k for k, product in enumerate(kinds)}
