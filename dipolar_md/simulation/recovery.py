@@ -133,14 +133,7 @@ def _choose(
     found: Recovery,
 ) -> None:
     """Find the latest sound state."""
-    lost: list[str] = []
-    states: list[tuple[Frame, str]] = []
-    for name in (CHECKPOINT_FILE, PREVIOUS_FILE):
-        try:
-            states.append((_read_state(path / name, 0, plan, identity), name))
-        except InputError as error:
-            if (path / name).exists() or (name == CHECKPOINT_FILE and any(frames.steps)):
-                lost.append(str(error))
+    states, lost = _checkpoints(path, plan, identity, any(frames.steps))
     best, name = max(states, key=lambda state: state[0].step, default=(None, ""))
     last = frames.steps[-1] if frames.steps else None
     if last and (best is None or _is_behind(best.step, last, schedule)):
@@ -153,6 +146,21 @@ def _choose(
     if lost and best is not None and best.step:
         found.notes.append(f"{lost[0]}; went on from {name} (step {best.step})")
     found.checkpoint = best if best is not None and best.step else None
+
+
+def _checkpoints(
+    path: Path, plan: Plan, identity: Identity | None, expected: bool
+) -> tuple[list[tuple[Frame, str]], list[str]]:
+    """Return the checkpoints that are sound, with their names, and what is wrong with others."""
+    states: list[tuple[Frame, str]] = []
+    lost: list[str] = []
+    for name in (CHECKPOINT_FILE, PREVIOUS_FILE):
+        try:
+            states.append((_read_state(path / name, 0, plan, identity), name))
+        except InputError as error:
+            if (path / name).exists() or (name == CHECKPOINT_FILE and expected):
+                lost.append(str(error))
+    return states, lost
 
 
 def _is_behind(step: int, last: int, schedule: Callable[[int], list[int]]) -> bool:

@@ -235,14 +235,19 @@ class SoundFrames:
                 reason = "is damaged: its checksum is another"
             elif found != identity:
                 reason = "is of another run"
-            elif step not in allowed:
-                reason = "is of a step at which the plan has no frame"
-            elif self.steps and step <= self.steps[-1]:
-                reason = "is doubled or out of order"
-            elif i and 0 not in self.sound[:1]:
-                reason = "can't be read without frame 0"
+            reason = reason or self._misplaced(i, step, allowed)
             if reason:
                 self.unsound.append(f"{path}: frame {i} (step {step}) {reason}")
             else:
                 self.sound.append(i)
                 self.steps.append(step)
+
+    def _misplaced(self, index: int, step: int, allowed: set[int]) -> str:
+        """Return why a frame can't follow the sound ones before it, or nothing."""
+        if step not in allowed:
+            return "is of a step at which the plan has no frame"
+        if self.steps and step <= self.steps[-1]:
+            return "is doubled or out of order"
+        if index and 0 not in self.sound[:1]:
+            return "can't be read without frame 0"
+        return ""

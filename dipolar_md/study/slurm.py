@@ -119,11 +119,8 @@ def submit_study(
     request = _request(partition, account, walltime, cpus, ranks, gpus_per_job)
     if bundle is not None and bundle < 1:
         raise InputError(f"bundle must be at least 1 (found {bundle})")
-    if not dry_run and not shutil.which("sbatch"):
-        raise EngineMissingError(
-            "no sbatch here, so this is no login node of a Slurm cluster; --dry-run only writes "
-            "the script, and study run uses this machine"
-        )
+    if not dry_run:
+        _check_slurm()
     study = load_study(study)
     path = study_directory(study, out).resolve()
     if not str(path).isprintable():  # a new line would end a comment that Slurm reads
@@ -144,6 +141,15 @@ def submit_study(
         script = _write_script(study, path, tasks, request)
         slurm_id = None if dry_run else _submit(script, tasks, held)
     return SlurmBatch(script, slurm_id, tasks, known)
+
+
+def _check_slurm() -> None:
+    """Raise where jobs can't be submitted."""
+    if not shutil.which("sbatch"):
+        raise EngineMissingError(
+            "no sbatch here, so this is no login node of a Slurm cluster; --dry-run only writes "
+            "the script, and study run uses this machine"
+        )
 
 
 def _request(
