@@ -8,7 +8,7 @@ import pytest
 import dipolar_md as dm
 from dipolar_md.errors import InputError
 from dipolar_md.model.contacts import closest_approach
-from dipolar_md.units import thermal_energy
+from dipolar_md.units import DEBYE, thermal_energy
 
 SOFT = {
     "dipole": "charges",
@@ -109,7 +109,8 @@ def test_wrong_keys_are_named(overrides, words):
         planned(**overrides)
 
 
-def test_a_short_run_keeps_dipoles_energies_and_springs(tmp_path):
+@pytest.mark.parametrize("engine", ["lammps", pytest.param("hoomd", marks=pytest.mark.hoomd)])
+def test_a_short_run_keeps_dipoles_energies_and_springs(tmp_path, engine):
     quick = {"stages": [], "frame_interval_ns": 0.02, "chunk_steps": 100, "viscosity_mPa_s": 0.413}
     quick["stages"] = [
         {
@@ -121,7 +122,7 @@ def test_a_short_run_keeps_dipoles_energies_and_springs(tmp_path):
         }
     ]
     recipe = dm.load_recipe("r-au-cu", SOFT | quick | {"ewald_accuracy": 1e-2})
-    run = dm.assemble(recipe, tmp_path / "run", engine="lammps", threads=1)
+    run = dm.assemble(recipe, tmp_path / "run", engine=engine, threads=1)
     frames = list(run.trajectory)
     last = frames[-1]
     assert np.linalg.norm(last.system.induced_dipoles, axis=1).max() > 0.05
@@ -137,3 +138,19 @@ def test_a_short_run_keeps_dipoles_energies_and_springs(tmp_path):
     assert springs["phase_per_step"] == pytest.approx([0.2])
     assert springs["mean_temperature_K"] == pytest.approx(298, abs=90)
     assert "induced dipoles (centre)" in manifest["electrostatics"]
+    analysis = dm.analyze(run)
+    found = analysis.dipoles
+    total = np.linalg.norm(last.system.total_dipoles, axis=1) / DEBYE
+    pooled = sum(place.n_clusters for place in found.places.values())
+    assert pooled == 30 * found.n_frames
+    low, high = (found.places["alone"].percentiles_D[k] for k in (0, -1))
+    assert low < np.median(total) < high
+    # Along μ an induced dipole fluctuates by √(αkT·4πε₀) = 3.5 D; what a gas adds to it is less.
+    assert found.places["alone"].induced_D.value == pytest.approx(0.0, abs=2.0)
+    energies = found.energies_kJ_mol
+    assert energies["induction"].value * 30 == pytest.approx(
+        np.mean([f.energies["induction"] for f in frames[-found.n_frames :]]), rel=1e-6
+    )
+    written = json.loads((tmp_path / "run" / "summary.json").read_text(encoding="utf-8"))
+    assert written["induction"] == found.summary()
+    assert (tmp_path / "run" / "figures" / "dipoles.png").stat().st_size > 10_000
