@@ -25,6 +25,8 @@ MAX_SCALING = 0.1
 MIN_CHARGE_DISTANCE_NM = 0.9
 SPENT_KT = 10.0
 """Energy with which two clusters may run into each other."""
+SOLVENT_TOLERANCE = 0.1
+"""By how much a stage's permittivity may differ from its solvent's, as at another temperature."""
 MAX_PHASE_PER_STEP = 0.5
 """Largest ω Δt: at 0.7 the shipped drop-cast blows up, at 0.46 its kT holds within 1 %."""
 
@@ -177,16 +179,10 @@ def _check_polarisation(plan: Plan, body: Body) -> None:
     """Raise before a polarisation catastrophe, or where the ligands' answer is counted twice."""
     if not body.polarisability_nm3:
         return
+    if not plan.recipe.screening_beside_polarisation:
+        _check_screening(plan)
     ends = [plan.stages[0].start, *(stage.end for stage in plan.stages)]
     permittivities = [environment.relative_permittivity for environment in ends]
-    dried = permittivities[-1] < permittivities[0]
-    if dried and permittivities[-1] > 1 and not plan.recipe.screening_beside_polarisation:
-        raise InputError(
-            f"stage '{plan.stages[-1].name}': relative_permittivity = {permittivities[-1]:g} "
-            f"remains after drying, beside polarisation = '{plan.recipe.polarisation}': both count "
-            "the ligands' answer. End at 1 (it means solvent only), or set "
-            "screening_beside_polarisation = true"
-        )
     hottest = max(environment.temperature_K for environment in ends)
     nearest = closest_approach(body, SPENT_KT * thermal_energy(hottest))
     points = body.polarisable_points.screened(min(permittivities))
@@ -199,6 +195,28 @@ def _check_polarisation(plan: Plan, body: Body) -> None:
             f"{body.polarisability_nm3 / share:.3g} nm3 are possible. Lower polarisability_nm3, or "
             "solve a larger σ (contact_calibration = 'with-polarisation')"
         )
+
+
+def _check_screening(plan: Plan) -> None:
+    """Raise where a stage has a permittivity that is not its solvent's.
+
+    What a stage leaves out stays as it was, the solvent with the permittivity.
+    """
+    solvent, expected = "no solvent is named", 0.0
+    for spec, stage in zip(plan.recipe.stages, plan.stages, strict=True):
+        if spec.solvent is not None:
+            expected = spec.solvent_permittivity or 0.0
+            solvent = f"solvent '{spec.solvent}' has {expected:g}"
+        elif spec.relative_permittivity is not None:
+            solvent, expected = "no solvent is named", 0.0
+        found = stage.end.relative_permittivity
+        if found > 1 and abs(found - expected) > SOLVENT_TOLERANCE * found:
+            raise InputError(
+                f"stage '{stage.name}': relative_permittivity = {found:g} beside polarisation = "
+                f"'{plan.recipe.polarisation}', and {solvent}: a dry film's permittivity is the "
+                "clusters' own answer, which would count twice. End at 1, name the solvent "
+                f"(stages.{stage.name}.solvent), or set screening_beside_polarisation = true"
+            )
 
 
 def _check_springs(plan: Plan, body: Body) -> None:

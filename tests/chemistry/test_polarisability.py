@@ -55,8 +55,8 @@ def test_d4_agrees_with_measured_polarisabilities(source, name, measured, error)
 
 
 # Dipole oscillator strength distributions, hartree bohr⁶: A. Kumar, W. J. Meath, Mol. Phys. 75, 311
-# (1992) (benzene); D. J. Margoliash, W. J. Meath, J. Chem. Phys. 68, 1426 (1978) (water). Quoted from
-# the literature on dispersion; the two papers themselves were not at hand.
+# (1992) (benzene); D. J. Margoliash, W. J. Meath, J. Chem. Phys. 68, 1426 (1978) (water). Quoted
+# from the literature on dispersion; the two papers themselves were not at hand.
 @d4
 @pytest.mark.parametrize(("name", "measured"), [("C6H6", 1723.0), ("H2O", 45.3)])
 def test_d4_agrees_with_dispersion_coefficients_from_oscillator_strengths(name, measured):

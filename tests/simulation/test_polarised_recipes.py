@@ -56,13 +56,30 @@ def test_expected_lengths_know_of_the_polarisability():
 def test_a_dry_permittivity_beside_polarisation_is_refused_unless_named():
     dry = {"stages.evaporation.relative_permittivity": 2.0}
     text = told(**dry)
-    assert "relative_permittivity = 2 remains after drying" in text
+    assert "stage 'evaporation': relative_permittivity = 2 beside polarisation = 'centre'" in text
+    assert "no solvent is named" in text
+    assert "stages.evaporation.solvent" in text
     assert "screening_beside_polarisation = true" in text
     assert dm.preflight(planned(**dry, screening_beside_polarisation=True))
     assert dm.preflight(planned(**dry, polarisation="none"))
-    # A solvent that stays is a solvent.
-    wet = {f"stages.{k}.relative_permittivity": 8.93 for k in ("solution", "evaporation")}
-    assert dm.preflight(planned(**wet))
+    # A solvent that stays is a solvent, if it is named and has its permittivity.
+    wet = {"stages.evaporation.relative_permittivity": 8.93}
+    assert "no solvent is named" in told(**wet)
+    assert dm.preflight(planned(**wet | {"stages.evaporation.solvent": "dichloromethane"}))
+    text = told(**wet | {"stages.evaporation.solvent": "toluene"})
+    assert "relative_permittivity = 8.93" in text
+    assert "solvent 'toluene' has 2.374" in text
+
+
+def test_a_recipe_that_is_dry_from_the_start_is_refused_with_a_permittivity():
+    """Nothing falls in it: only that no solvent is named tells a film from a solution."""
+    stage = {"name": "film", "time_ns": 1.0, "concentration_mM": 5.0, "source": "A test."}
+    film = {"stages": [stage | {"relative_permittivity": 2.0}]}
+    assert "stage 'film'" in told(**film)
+    assert dm.preflight(planned(**film, screening_beside_polarisation=True))
+    assert dm.preflight(planned(stages=[stage | {"relative_permittivity": 1.0}]))
+    solution = {"solvent": "toluene", "relative_permittivity": 2.374}
+    assert dm.preflight(planned(stages=[stage | solution]))
 
 
 def test_a_catastrophe_within_reach_is_refused_and_its_bound_passes():
@@ -102,6 +119,7 @@ def test_a_janus_body_comes_as_near_as_its_repulsion_allows():
         ({"polarisability_nm3": 0.0}, "polarisability_nm3"),
         ({"contact_calibration": "guessed"}, "contact_calibration"),
         ({"attraction": "c12"}, "attraction"),
+        ({"stages.dry.solvent": "ether"}, "no solvents 'ether'|ether"),
     ],
 )
 def test_wrong_keys_are_named(overrides, words):
