@@ -1,6 +1,6 @@
 """What each model costs: shape × dipole × electrostatics × polarisation × engine, steps/s by size.
 
-All start from a gas of R-Au-Cu at 10 mM in vacuum and take Langevin steps of 0.5 ps (0.2 ps with
+All start from a gas of R-Au-Cu at 10 mM in vacuum and take Langevin steps of 0.5 ps (0.12 ps with
 induced dipoles, whose springs would reach too far), with one
 thread on the CPU, for a stated time. Each run is a process of its own; a round runs every model
 once, rounds alternate their order, and the median is reported with its range. Start-up, and the
@@ -31,7 +31,7 @@ from dipolar_md.engines.choice import inspect_engine
 from dipolar_md.engines.protocol import Report
 
 KEYS = ("shape", "dipole", "electrostatics", "polarisation")
-SPRING_TIME_STEP_PS = 0.2
+SPRING_TIME_STEP_PS = 0.12
 CONCENTRATION_MM, TIME_STEP_PS, CUTOFF_NM, SKIN_NM = 10.0, 0.5, 10.0, 1.5
 ENVIRONMENT = dm.Environment(298.15, 1.0, CONCENTRATION_MM)
 

@@ -183,8 +183,7 @@ def _check_polarisation(plan: Plan, body: Body) -> None:
         _check_screening(plan)
     ends = [plan.stages[0].start, *(stage.end for stage in plan.stages)]
     permittivities = [environment.relative_permittivity for environment in ends]
-    hottest = max(environment.temperature_K for environment in ends)
-    nearest = closest_approach(body, SPENT_KT * thermal_energy(hottest))
+    nearest = _nearest(plan, body)
     points = body.polarisable_points.screened(min(permittivities))
     share = catastrophe_share(points, nearest)
     if share >= 1:
@@ -219,16 +218,24 @@ def _check_screening(plan: Plan) -> None:
             )
 
 
+def _nearest(plan: Plan, body: Body) -> float:
+    """Return how near (nm) two bodies come to each other when they are hottest."""
+    ends = [plan.stages[0].start, *(stage.end for stage in plan.stages)]
+    hottest = max(environment.temperature_K for environment in ends)
+    return closest_approach(body, SPENT_KT * thermal_energy(hottest))
+
+
 def _check_springs(plan: Plan, body: Body) -> None:
     """Raise where Δt is too long for induced dipoles on springs."""
     if not body.polarisability_nm3 or body.polarisable_points.damped or not body.has_charges:
         return
-    longest, step = longest_time_step(body), plan.stages[0].time_step_ps
+    longest = longest_time_step(body, _nearest(plan, body))
+    step = plan.stages[0].time_step_ps
     if step > longest:
         raise InputError(
             f"time_step_ps = {step:g} is too long for the induced dipoles of '{body.name}': their "
             f"springs would reach farther than {LARGEST_ARM_NM} nm in a chain; at most "
-            f"{math.floor(100 * longest) / 100:.2g} ps"
+            f"{_rounded_down(longest):.2g} ps"
         )
 
 
@@ -252,9 +259,13 @@ def _check_time_step(plan: Plan, stage: Stage, body: Body) -> None:
         fastest = np.concatenate([np.sqrt(springs / inertias), frictions / inertias])
     longest = MAX_PHASE_PER_STEP / float(fastest.max())
     if stage.time_step_ps > longest:
-        digits = 10.0 ** (1 - math.floor(math.log10(longest)))
-        shown = math.floor(longest * digits) / digits  # two digits, rounded down: it must work
         raise InputError(
             f"time_step_ps = {stage.time_step_ps:g} is too long for '{body.name}': its fastest "
-            f"motion in a chain (or its friction) allows at most {shown:.2g} ps"
+            f"motion in a chain (or its friction) allows at most {_rounded_down(longest):.2g} ps"
         )
+
+
+def _rounded_down(value: float) -> float:
+    """Return a bound in two digits that must work."""
+    digits = 10.0 ** (1 - math.floor(math.log10(value)))
+    return math.floor(value * digits) / digits

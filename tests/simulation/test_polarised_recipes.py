@@ -14,7 +14,7 @@ SOFT = {
     "dipole": "charges",
     "electrostatics": "ewald",
     "polarisation": "centre",
-    "time_step_ps": 0.2,
+    "time_step_ps": 0.12,
     "n_clusters": 30,
 }
 
@@ -91,17 +91,17 @@ def test_a_catastrophe_within_reach_is_refused_and_its_bound_passes():
     allowed = nearest**3 / (4 * 1.2020569)
     assert f"at most {allowed:.3g} nm3" in text
     options = {"time_step_ps": 0.02, "friction_scale": 0.02}
-    assert dm.preflight(planned(polarisability_nm3=0.9 * allowed, **options))
+    assert dm.preflight(planned(polarisability_nm3=0.8 * allowed, **options))
     # 10 kT of WCA: (2s − 1)² = 10 kT/ε, s = (σ/r)⁶
     sigma = body.sites[0].sigma_nm
     assert nearest == pytest.approx(sigma / ((1 + 10**0.5) / 2) ** (1 / 6), rel=1e-9)
 
 
 def test_springs_that_would_reach_too_far_are_refused_and_the_bound_passes():
-    text = told(time_step_ps=0.3)
+    text = told(time_step_ps=0.2)  # two of three drop-casts ran away with it
     assert "too long for the induced dipoles of 'r-au-cu'" in text
     allowed = float(text.split("at most ")[1].split(" ps")[0])
-    assert 0.2 < allowed < 0.3
+    assert 0.1 < allowed < 0.15
     assert dm.preflight(planned(time_step_ps=allowed))
 
 
