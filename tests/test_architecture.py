@@ -47,7 +47,7 @@ FOREIGN = {  # who may import what is nobody else's business
     "PIL": {"images"},
     "matplotlib": {
         *("plots.style", "plots.run", "plots.measured", "plots.phase", "plots.body"),
-        *("plots.study", "plots.inference", "plots.prediction"),
+        *("plots.study", "plots.inference", "plots.prediction", "plots.induction"),
         *("reports.run", "reports.micrograph", "reports.inference", "files"),
     },
     "typer": {"commands.main", "commands.study", "commands.predict"},
