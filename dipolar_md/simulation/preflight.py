@@ -7,9 +7,10 @@ from typing import NamedTuple
 import numpy as np
 
 from dipolar_md import theory
+from dipolar_md.engines.capabilities import MOVING_INDUCTION
 from dipolar_md.engines.springs import LARGEST_ARM_NM, longest_time_step
 from dipolar_md.engines.stage import Environment, Stage
-from dipolar_md.errors import InputError
+from dipolar_md.errors import InputError, UnsupportedError
 from dipolar_md.model.body import Body
 from dipolar_md.model.contacts import bond, closest_approach
 from dipolar_md.model.expectation import contact_coupling, expected_mean_length
@@ -64,7 +65,9 @@ def preflight(recipe: str | Path | Recipe | Plan) -> list[StageOutlook]:
 
     Raises:
         InputError: An unknown reference, a box too small for the cutoff, a density that can't flow,
-            or a time step that can't follow the fastest motion; each with what to change.
+            a polarisation catastrophe, ligands that count twice, or a time step that can't follow
+            the fastest motion; each with what to change.
+        UnsupportedError: Induced dipoles that no engine moves.
     """
     plan = make_plan(recipe)
     if plan.recipe.reference is not None:
@@ -179,6 +182,7 @@ def _check_polarisation(plan: Plan, body: Body) -> None:
     """Raise before a polarisation catastrophe, or where the ligands' answer is counted twice."""
     if not body.polarisability_nm3:
         return
+    _check_that_it_moves(plan, body)
     if not plan.recipe.screening_beside_polarisation:
         _check_screening(plan)
     ends = [plan.stages[0].start, *(stage.end for stage in plan.stages)]
@@ -193,6 +197,19 @@ def _check_polarisation(plan: Plan, body: Body) -> None:
             f"{body.polarisability_nm3:g} nm3 each polarises itself without end; at most "
             f"{body.polarisability_nm3 / share:.3g} nm3 are possible. Lower polarisability_nm3, or "
             "solve a larger σ (contact_calibration = 'with-polarisation')"
+        )
+
+
+def _check_that_it_moves(plan: Plan, body: Body) -> None:
+    """Raise where no engine moves clusters with such induced dipoles."""
+    summed = plan.interactions.electrostatics == "ewald"
+    charged = not plan.samples_equilibrium  # dynamics: springs; Monte Carlo: points
+    if body.polarisable_points.damped or not body.has_charges == summed == charged:
+        recipe = plan.recipe
+        raise UnsupportedError(
+            f"polarisation = '{recipe.polarisation}' with dipole = '{recipe.dipole}' and "
+            f"electrostatics = '{recipe.electrostatics}' moves in no engine, though engine "
+            f"'direct' evaluates it and describe says what theory expects: {MOVING_INDUCTION}"
         )
 
 

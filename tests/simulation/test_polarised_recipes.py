@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import dipolar_md as dm
-from dipolar_md.errors import InputError
+from dipolar_md.errors import InputError, UnsupportedError
 from dipolar_md.model.contacts import closest_approach
 from dipolar_md.units import DEBYE, thermal_energy
 
@@ -109,6 +109,28 @@ def test_a_janus_body_comes_as_near_as_its_repulsion_allows():
     body = dm.coarse_grain(dm.load_cluster("r-au-cu"), "janus")
     near, far = (closest_approach(body, e) for e in (50.0, 5.0))
     assert 1.4 < near < far < body.axial_contact_nm + 0.2
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"polarisation": "sites"},
+        {"dipole": "point"},
+        {"dipole": "point", "electrostatics": "cutoff"},
+        {"stages": [], "frame_interval_sweeps": 10},
+    ],
+)
+def test_induced_dipoles_that_no_engine_moves_are_refused_with_those_that_some_do(overrides):
+    if "stages" in overrides:
+        sweeps = {"name": "film", "sampling": "equilibrium", "sweeps": 20, "source": "A test."}
+        environment = {"concentration_mM": 5.0, "relative_permittivity": 1.0}
+        overrides = overrides | {"stages": [sweeps | environment]}
+    words = "moves in no engine.*dynamics needs polarisation = 'centre'.*Monte Carlo polarisation"
+    with pytest.raises(UnsupportedError, match=words):
+        dm.preflight(planned(**overrides))
+    if "stages" in overrides:
+        points = {"dipole": "point", "electrostatics": "cutoff"}
+        assert dm.preflight(planned(**overrides | points))
 
 
 @pytest.mark.parametrize(
