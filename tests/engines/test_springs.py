@@ -15,7 +15,7 @@ from dipolar_md.engines.choice import choose_engine
 from dipolar_md.engines.direct import induced_dipoles
 from dipolar_md.engines.ewald import Mesh
 from dipolar_md.engines.springs import make_springs
-from dipolar_md.errors import UnsupportedError
+from dipolar_md.errors import BlowUpError, UnsupportedError
 from dipolar_md.model.system import wrap
 from dipolar_md.units import KE, thermal_energy
 
@@ -182,6 +182,18 @@ def test_ramps_carry_the_induced_dipoles_along(engine):
     direct = dm.evaluate(state, replace(TERMS, temperature_K=340.0), engine="direct").energies
     assert energies["electrostatic"] == pytest.approx(direct["electrostatic"], rel=0.02, abs=0.5)
     assert energies["induction"] == pytest.approx(direct["induction"], rel=0.05, abs=1.0)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_springs_that_run_over_to_a_neighbour_end_a_run_with_advice(engine):
+    """At twice the time step that the preflight allows, in a chain pressed together."""
+    system = dm.chain({SOFT: 6}, 1.55, box_nm=12.0)
+    here = dm.Environment(T, 1.0, system.concentration_mM)
+    stage = dm.Stage("tight", 400, 0.25, here, here, 0.413, 0.02, chunk_steps=20, skin_nm=0.5)
+    with pytest.raises(BlowUpError, match=r"'tight' blew up.*lower time_step_ps"):
+        choose_engine(engine, "cpu")[0].run(
+            system, replace(TERMS, ewald_accuracy=1e-2), stage, lambda report: False
+        )
 
 
 @pytest.mark.validate
