@@ -24,9 +24,14 @@ from .analysis.induction import (
     cluster_dipoles as cluster_dipoles,
 )
 from .analysis.micrograph import (
+    ImageQuality as ImageQuality,
     Measurement as Measurement,
     Micrograph as Micrograph,
     measure_micrograph as measure_micrograph,
+)
+from .analysis.microscope import (
+    Microscope as Microscope,
+    load_microscope as load_microscope,
     simulate_micrograph as simulate_micrograph,
 )
 from .analysis.nanowires import (
@@ -65,6 +70,7 @@ from .analysis.timeseries import (
     distribution as distribution,
     equilibration as equilibration,
 )
+from .analysis.wires import Interval as Interval
 from .chemistry.alloy import Alloy as Alloy, alloy44 as alloy44
 from .chemistry.cluster import (
     Cluster as Cluster,
@@ -114,6 +120,8 @@ from .reports.micrograph import (
     compare_run as compare_run,
     image_run as image_run,
     measure_image as measure_image,
+    pool_images as pool_images,
+    PooledImages as PooledImages,
 )
 from .reports.run import (
     Analysis as Analysis,

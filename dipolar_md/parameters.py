@@ -45,7 +45,7 @@ def parameter_folder() -> Path:
 
 
 def parameter_names(kind: str) -> list[str]:
-    """Return the shipped names of a kind (`clusters`, `solvents`, `recipes`, `references`)."""
+    """Return the shipped names of a kind (`clusters`, `solvents`, `recipes`, `microscopes`, …)."""
     return sorted(path.stem for path in (parameter_folder() / kind).glob("*.toml"))
 
 

@@ -42,15 +42,16 @@ FOREIGN = {  # who may import what is nobody else's business
     "numba": {"engines.monte_carlo.random_numbers", "engines.monte_carlo.engine"},
     "signac": {"study.project"},
     "pyarrow": {"study.table"},
-    "skimage": {"analysis.micrograph"},
+    "skimage": {"analysis.cores"},
     "tifffile": {"images"},
     "PIL": {"images"},
+    "rsciio": set(),  # images loads a reader by name, when a file needs it
     "matplotlib": {
         *("plots.style", "plots.run", "plots.measured", "plots.phase", "plots.body"),
         *("plots.study", "plots.inference", "plots.prediction", "plots.induction"),
         *("reports.run", "reports.micrograph", "reports.inference", "files"),
     },
-    "typer": {"commands.main", "commands.study", "commands.predict"},
+    "typer": {"commands.main", "commands.study", "commands.predict", "commands.micrograph"},
     "ase": {"chemistry.read_structure", "chemistry.molecule"},
     "cclib": {"chemistry.read_structure"},
     "tblite": {"chemistry.dipole"},
@@ -62,7 +63,7 @@ FOREIGN = {  # who may import what is nobody else's business
     "rich": {"commands.terminal", "commands.study"},
     "pydantic": {
         *("parameters", "chemistry.cluster", "simulation.recipe", "analysis.reference"),
-        "study.study_file",
+        *("study.study_file", "analysis.microscope"),
     },
 }
 STUB = ast.parse((ROOT / "__init__.pyi").read_text(encoding="utf-8"))
@@ -87,6 +88,7 @@ OPTIONAL = {
     "tblite",
     "dftd4",
     "pyarrow",
+    "rsciio",
 }  # extras: imported only when a file or a method needs them
 LONG = {"theory"}  # to be split
 

@@ -26,6 +26,7 @@ LOADERS = {
     "recipes": dm.load_recipe,
     "references": dm.load_reference,
     "studies": dm.load_study,
+    "microscopes": dm.load_microscope,
 }
 SHIPPED = [(kind, name) for kind in LOADERS for name in parameter_names(kind)]
 STATED = {"net_charge_e", "temperature_K"}  # a sum of oxidation states; where solvents are given
@@ -69,6 +70,27 @@ def test_every_number_of_a_cluster_or_solvent_has_a_source(kind, name):
                 assert re.search(r"doi|http|Handbook|Phys\. Chem", entry["source"]), key
         elif is_number(entry):
             assert key in STATED, key
+
+
+@pytest.mark.parametrize("name", parameter_names("microscopes"))
+def test_every_number_of_a_microscope_has_a_source(name):
+    tables = [content("microscopes", name)]
+    numbers = []
+    while tables:
+        for key, entry in tables.pop().items():
+            if isinstance(entry, dict) and "value" in entry:
+                numbers.append((key, entry))
+            elif isinstance(entry, dict):
+                tables.append(entry)
+    assert len(numbers) >= 13
+    for key, entry in numbers:
+        assert is_number(entry["value"]), key
+        assert len(entry["source"].split()) >= 3, key
+        elements = key == "atomic_number"
+        if entry["status"] == "published" and not elements:
+            assert "http" in entry["source"], key
+        if entry["status"] == "estimated":
+            assert re.search("Assumption|Estimate|estimate|Cc ΔE|theoretical", entry["source"]), key
 
 
 @pytest.mark.parametrize("name", sorted(DIPOLE_UNKNOWN))

@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import brentq
+from scipy.optimize import brentq, least_squares
 
 from dipolar_md.errors import DipolarMDError, InputError
 from dipolar_md.units import MILLIMOLAR
@@ -34,6 +34,7 @@ from dipolar_md.units import MILLIMOLAR
 Floats = NDArray[np.float64]
 HELD = "held"
 """Name of the loose criterion: all that hangs together."""
+_FIRST_SMOOTH, _FEWEST_RINGS = 6, 4
 _LOG_MOST = -1e-12  # ln z κ: chains of 10¹² are long enough
 
 
@@ -48,11 +49,42 @@ class Line(NamedTuple):
     slope: float
 
 
+def _long(most: int) -> int:
+    """Return from which index on sizes 1 … most are those of long chains."""
+    return 2 * most // 5
+
+
 def fitted_line(values: Floats) -> Line:
-    """Return the line through the upper half of values (n_max,) of sizes n = 1 … n_max."""
-    sizes = np.arange(1, len(values) + 1)[len(values) // 2 :]
-    slope, intercept = np.polyfit(sizes, values[len(values) // 2 :], 1)
+    """Return the line through the upper three fifths of values (n_max,) of sizes n = 1 … n_max."""
+    sizes = np.arange(1, len(values) + 1)[_long(len(values)) :]
+    slope, intercept = np.polyfit(sizes, values[_long(len(values)) :], 1)
     return Line(float(intercept), float(slope))
+
+
+def smoothed_rings(log_rings: Floats, log_bond: float) -> Floats:
+    """Return ln b_n of rings (n_max,), those of large ones from a smooth curve through all of them.
+
+    ln b_n - n ln κ = ln R - 5/2 ln n - A/n²: the second term is that of flexible rings, the third,
+    the strain of small ones, an expression that fits λ = 7.6 with and without polarisation.
+    Single sizes are noisy, and some lie far off, which weigh little. Where fewer than four sizes
+    have rings, they are returned as they are.
+
+    Args:
+        log_rings: ln b_n, n = 1 … n_max; -inf where there are none.
+        log_bond: ln κ.
+    """
+    sizes = np.arange(1, len(log_rings) + 1.0)
+    known = np.isfinite(log_rings) & (sizes >= _FIRST_SMOOTH)
+    if known.sum() < _FEWEST_RINGS:
+        return log_rings
+    terms = np.stack([np.ones_like(sizes), 1 / sizes**2], axis=1)
+    rest = log_rings + 2.5 * np.log(sizes) - log_bond * sizes
+    start = np.array([np.median(rest[known]), 0.0])
+    fit = least_squares(
+        lambda x: terms[known] @ x - rest[known], start, loss="soft_l1", f_scale=0.3
+    )
+    smooth = terms @ fit.x - 2.5 * np.log(sizes) + log_bond * sizes
+    return np.where(sizes >= _FIRST_SMOOTH, smooth, log_rings)
 
 
 class Populations(NamedTuple):
@@ -80,7 +112,8 @@ class AssociationLaw:
     """Configurational integrals of aggregates n = 1 … n_max, and what they say of longer ones.
 
     Attributes:
-        log_chains: (n_max,) ln b_n of all that isn't a ring, b in nm^{3(n-1)}.
+        log_open: (n_max,) ln b_n of open chains, b in nm^{3(n-1)}.
+        log_chains: (n_max,) the same of all that isn't a ring.
         log_rings: (n_max,) ln b_n of rings; -inf where there are none.
         branched: (n_max,) share of branched aggregates among what isn't a ring.
         parts: (n_max,) by criterion: parts into which a chain falls.
@@ -94,6 +127,7 @@ class AssociationLaw:
         InputError: fewer than eight sizes, or values that are not finite.
     """
 
+    log_open: Floats
     log_chains: Floats
     log_rings: Floats
     branched: Floats
@@ -147,8 +181,9 @@ class AssociationLaw:
         with np.errstate(divide="ignore"):
             rings = log + np.log(ratios[:, 2])
         return cls(
+            log_open=log,
             log_chains=log + np.log(total),
-            log_rings=rings,
+            log_rings=smoothed_rings(rings, fitted_line(log).slope),
             branched=ratios[:, 3] / total,
             parts={name: mean(values) for name, values in parts.items()} | held,
             open_parts={name: np.asarray(each)[:, 0] for name, each in parts.items()} | held,
@@ -159,8 +194,14 @@ class AssociationLaw:
 
     @cached_property
     def tail(self) -> Line:
-        """Ln b_n of long chains: intercept ln B (nm⁻³), slope ln κ (nm³)."""
-        return fitted_line(self.log_chains)
+        """Ln b_n of long chains: intercept ln B (nm⁻³), slope ln κ (nm³).
+
+        The slope is that of open chains; shares of folded and branched ones, which are noisy, are
+        taken as the same for all long ones.
+        """
+        line = fitted_line(self.log_open)
+        others = (self.log_chains - self.log_open)[_long(len(self.log_open)) :]
+        return Line(line.intercept + float(others.mean()), line.slope)
 
     @property
     def association_constant_per_mM(self) -> float:
@@ -188,10 +229,10 @@ class AssociationLaw:
 
     @cached_property
     def _ring_level(self) -> float:
-        """R of long rings, b_n = R κⁿ n^(-5/2), as in the upper half of the sizes."""
+        """R of long rings, b_n = R κⁿ n^(-5/2), as in the largest sizes."""
         sizes = np.arange(1, len(self.log_rings) + 1)
         level = np.exp(self.log_rings - self.tail.slope * sizes + 2.5 * np.log(sizes))
-        return float(level[len(sizes) // 2 :].mean())
+        return float(level[_long(len(sizes)) :].max())
 
     def _ring_populations(self, log_x: float) -> Floats:
         """Return the rings per nm³ of each size that was sampled, for x = zκ."""

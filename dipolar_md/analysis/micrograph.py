@@ -1,10 +1,4 @@
-"""Micrographs: a TEM image of a frame, and the same measurement on it and on a real one.
-
-The image is mass-thickness contrast in bright field: a beam through t nanometres of core keeps
-exp(-t/Λ) of its electrons (L. Reimer, H. Kohl, Transmission Electron Microscopy,
-https://doi.org/10.1007/978-0-387-40093-8); ligands and support are a uniform ground. A Gaussian
-blurs it and the electrons that arrive are counted. There is no phase contrast, no lattice fringe
-and no grain of an amorphous support.
+"""Micrographs: what is measured in an image of clusters, and how far it can be trusted.
 
 A micrograph shows spacings *projected* onto its plane. A chain that climbs looks shorter spaced
 than it is, so a simulation is compared with a micrograph through its own image.
@@ -13,27 +7,40 @@ than it is, so a simulation is compared with a micrograph through its own image.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy import ndimage
 
+from dipolar_md.analysis.cores import WIDTH_OF_DISK, Cores, binned, bright_cores, find_cores
+from dipolar_md.analysis.wires import (
+    REACH_NM,
+    Fragments,
+    Interval,
+    bridge_crossings,
+    bridge_gaps,
+    link_wires,
+    mean_wire_length,
+    median_interval,
+    wire_fragments,
+)
 from dipolar_md.errors import InputError
-from dipolar_md.trajectory import Configuration, system_of
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-MOST_PIXELS = 64_000_000
-CORE_DIAMETER_NM = (0.82, 1.17)
-"""Core sizes of R-Au-Cu by TEM (Li et al., https://doi.org/10.1021/acscentsci.2c00754), nm."""
-REACH_NM = 2.75
-"""Farthest neighbours of a wire: the TEM range of 1.8-2.5 nm and a tenth more, nm."""
-DETECTION_SIGMAS = 5.0
-_WEAKEST = 0.3  # of a strong core; weaker spots are noise, ligands or support
+PIXEL_NM = (1e-3, 10.0)
+"""Finest and coarsest pixel that a microscope may have, nm."""
+_MOST_WRONG = 0.05  # of the cores, false or missed, up to which spacing and length are trusted
+_LEAST_SIGNAL = 6.2  # of a typical core over the noise; below, what is missed can't be told
+_FEWEST = 8  # cores
+_FEWEST_ENDS = 6  # of wires, away from the edges
+_MOST_BROKEN = 0.2  # of the ends, where only a core was missed
+_SURE_OF_CONTRAST = 5.0  # standard errors of the response's skewness
+_MOST_CROWDED = 0.4  # of the cores
 
 
 @dataclass(frozen=True, eq=False)
 class Micrograph:
-    """A bright-field image: dark cores on a bright ground.
+    """An image of cores on a ground, dark in bright field or bright in dark field.
 
     Attributes:
         image: (H, W) intensity, in any unit; row 0 is the top.
@@ -53,93 +60,30 @@ class Micrograph:
         return width * self.pixel_nm, height * self.pixel_nm
 
 
-def simulate_micrograph(
-    frame: Configuration,
-    pixel_nm: float = 0.05,
-    core_diameter_nm: float | tuple[float, float] = CORE_DIAMETER_NM,
-    *,
-    section_nm: float | None = None,
-    attenuation_nm: float = 10.0,
-    blur_nm: float = 0.1,
-    dose_per_nm2: float = 1e5,
-    seed: int = 1,
-) -> Micrograph:
-    """Return the TEM image of a frame, seen along z.
+@dataclass(frozen=True)
+class ImageQuality:
+    """Whether an image can be measured, and what speaks against it.
 
-    I = dose · pixel² · exp(-t/Λ), t the thickness of core above a pixel, blurred by a Gaussian and
-    counted with Poisson noise. The image shows the box once; cores are cut at its edges.
-
-    Args:
-        frame: A frame or a system.
-        pixel_nm: Edge of a pixel, nm.
-        core_diameter_nm: Diameter of every core, or the limits of a uniform distribution, nm.
-        section_nm: Height of the slice about the middle of the box that is seen, nm; default all.
-        attenuation_nm: Path Λ in core that 1/e of the electrons pass, nm.
-        blur_nm: Standard deviation of the point spread, nm.
-        dose_per_nm2: Electrons per nm²; infinite for an image without noise.
-        seed: Seed of core sizes and noise.
-
-    Returns:
-        `Micrograph`, with the cores' true positions.
-
-    Raises:
-        InputError: a length that is not positive, or an image of more than `MOST_PIXELS` pixels.
+    Attributes:
+        signal_to_noise: Typical response of a core over the noise.
+        threshold: Response from which on a spot counts, over the noise.
+        expected_false: Expected number of spots that are no cores.
+        expected_missed: Expected number of cores that were not found.
+        spacing_faults: Why spacings can't be trusted, one sentence each; empty where they can.
+        length_faults: Why lengths can't be trusted; empty where they can.
     """
-    system = system_of(frame)
-    smallest, largest = np.broadcast_to(core_diameter_nm, 2)
-    for name, value in (
-        ("pixel_nm", pixel_nm),
-        ("core_diameter_nm", smallest),
-        ("attenuation_nm", attenuation_nm),
-        ("dose_per_nm2", dose_per_nm2),
-        ("section_nm", np.inf if section_nm is None else section_nm),
-    ):
-        if not value > 0:
-            raise InputError(f"{name} must be positive (found {value:g})")
-    if largest < smallest or blur_nm < 0:
-        raise InputError(
-            "core_diameter_nm must be a number or (smallest, largest) and blur_nm at least 0 "
-            f"(found {core_diameter_nm}, {blur_nm:g})"
-        )
-    lx, ly, lz, xy, xz, yz = system.box
-    width = lx + abs(xy * ly) + abs(xz * lz)
-    height = ly + abs(yz * lz)
-    columns, rows = int(np.ceil(width / pixel_nm)), int(np.ceil(height / pixel_nm))
-    if columns * rows > MOST_PIXELS:
-        least = np.sqrt(width * height / MOST_PIXELS)
-        raise InputError(
-            f"{columns} x {rows} pixels of {pixel_nm:g} nm are too many; take pixel_nm of at least "
-            f"{least:.2g}"
-        )
-    rng = np.random.default_rng(seed)
-    radii = rng.uniform(smallest, largest, len(system)) / 2
-    seen = np.abs(system.positions[:, 2]) <= (np.inf if section_nm is None else section_nm / 2)
-    x = system.positions[seen, 0] + width / 2
-    y = height / 2 - system.positions[seen, 1]
-    centres = np.stack([x, y], axis=1)
-    thickness = _thickness(centres, radii[seen], pixel_nm, (rows, columns))
-    image = np.exp(-thickness / attenuation_nm)
-    image = ndimage.gaussian_filter(image, blur_nm / pixel_nm, mode="nearest")
-    if np.isfinite(dose_per_nm2):
-        image = rng.poisson(image * dose_per_nm2 * pixel_nm**2).astype(np.float64)
-    return Micrograph(image, pixel_nm, centres)
 
+    signal_to_noise: float
+    threshold: float
+    expected_false: float
+    expected_missed: float
+    spacing_faults: tuple[str, ...]
+    length_faults: tuple[str, ...]
 
-def _thickness(centres: Floats, radii: Floats, pixel_nm: float, shape: tuple[int, int]) -> Floats:
-    """Return the summed thickness (H, W) of spheres above each pixel, nm."""
-    thickness = np.zeros(shape)
-    reach = int(np.ceil(radii.max(initial=0.0) / pixel_nm)) + 1
-    down, right = np.mgrid[-reach : reach + 1, -reach : reach + 1].reshape(2, -1)
-    for some in np.array_split(np.arange(len(centres)), max(1, len(centres) * len(down) >> 22)):
-        column, row = np.floor(centres[some] / pixel_nm).astype(np.int64).T[..., None]
-        columns, rows = column + right, row + down
-        across = (columns + 0.5) * pixel_nm - centres[some, :1]
-        along = (rows + 0.5) * pixel_nm - centres[some, 1:]
-        depth = 2 * np.sqrt(np.maximum(radii[some, None] ** 2 - across**2 - along**2, 0))
-        inside = (depth > 0) & (rows >= 0) & (rows < shape[0]) & (columns >= 0)
-        inside &= columns < shape[1]
-        np.add.at(thickness, (rows[inside], columns[inside]), depth[inside])
-    return thickness
+    @property
+    def trusted(self) -> bool:
+        """Whether both spacings and lengths can be trusted."""
+        return not (self.spacing_faults or self.length_faults)
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,18 +93,38 @@ class Measurement:
     Attributes:
         centres_nm: (K, 2) cores, nm, x to the right and y down from the top left corner.
         significance: (K,) response of each core over the noise.
+        position_errors_nm: (K,) standard errors of each coordinate, nm.
+        diameters_nm: (K,) apparent diameters, with the image's blur, nm; NaN where none fits.
+        diameter_errors_nm: (K,) standard errors of the diameters, nm.
         links: (B, 2) neighbours within a wire.
         spacings_nm: (B,) distances of linked neighbours, nm.
         wires: Cores of each wire of two or more, in order, longest first.
-        wire_lengths_nm: Length of each wire along its cores, nm.
+        wire_lengths_nm: Length of each wire along its cores as far as it is seen, nm.
+        bright: Whether cores are brighter than the ground.
+        spacing: Median spacing with its 95 % interval, nm.
+        mean_length: Mean wire length with its 95 % interval, what the edges cut allowed for, nm.
+        fragments: What the picture shows of each wire, to pool pictures.
+        grain: Standard deviation of the support's brightness, relative; 0 where none is seen.
+        grain_nm: Correlation length of the grain, as in `simulate_micrograph`, nm.
+        quality: Whether all this can be trusted.
     """
 
     centres_nm: Floats
     significance: Floats
+    position_errors_nm: Floats
+    diameters_nm: Floats
+    diameter_errors_nm: Floats
     links: Integers
     spacings_nm: Floats
     wires: tuple[Integers, ...]
     wire_lengths_nm: Floats
+    bright: bool
+    spacing: Interval
+    mean_length: Interval
+    fragments: Fragments
+    grain: float
+    grain_nm: float
+    quality: ImageQuality
 
 
 def measure_micrograph(
@@ -168,164 +132,207 @@ def measure_micrograph(
     core_diameter_nm: float = 1.0,
     reach_nm: float = REACH_NM,
     *,
-    sigmas: float = DETECTION_SIGMAS,
+    sigmas: float | None = None,
+    bright: bool | None = None,
 ) -> Measurement:
     """Return the cores, spacings and wires of a micrograph, simulated or real.
 
-    Cores are maxima of the negative Laplacian of Gaussian of width d/√8, the scale at which a disk
-    of diameter d answers most (T. Lindeberg, https://doi.org/10.1023/A:1008045108935), refined by a
-    parabola through the neighbouring pixels; the filter ignores slow changes of the ground. A
-    maximum counts where it exceeds the noise by `sigmas`, and three tenths of a strong core. The
-    noise is measured in the image, as white noise; the grain of a real support is larger than that,
-    so look at the overlay. Cores nearer than 0.6 d are found as one.
+    Cores are maxima of the negative Laplacian of Gaussian of width d/√8 or less, refined by a
+    parabola through the neighbouring pixels. A maximum counts where it exceeds the noise, which is
+    the robust spread of the same response away from cores, and three tenths of a typical core; a
+    weaker one of three standard deviations where it closes a gap in a wire. Cores nearer than 0.6 d
+    are found as one.
 
     Args:
-        micrograph: Image of dark cores on a bright ground.
+        micrograph: Image of cores on a ground.
         core_diameter_nm: Expected diameter d, nm; a third more or less does little harm.
         reach_nm: Distance of the farthest neighbours of a wire, nm.
-        sigmas: Smallest response of a core, in standard deviations of the noise.
+        sigmas: Smallest response of a core, in standard deviations of the noise; default where
+            the fewest false and missed cores are expected.
+        bright: Whether cores are brighter than the ground; default as the image says.
 
     Returns:
         `Measurement`.
 
     Raises:
-        InputError: a length that is not positive, an image smaller than two cores, or pixels too
+        InputError: A length that is not positive, an image smaller than two cores, or pixels too
             coarse to see one.
     """
-    from skimage.feature import peak_local_max
-
-    pixel = micrograph.pixel_nm
     image = np.asarray(micrograph.image, dtype=np.float64)
-    if not (core_diameter_nm > 0 and reach_nm > 0 and sigmas > 0):
+    pixel = micrograph.pixel_nm
+    _check(image, pixel, core_diameter_nm, reach_nm, sigmas)
+    seems_bright, sureness = bright_cores(image, pixel, core_diameter_nm)
+    contradicted = bright is not None and bright != seems_bright and sureness > _SURE_OF_CONTRAST
+    bright = seems_bright if bright is None else bright
+    cores = find_cores(-image if bright else image, pixel, core_diameter_nm, sigmas)
+    kept = cores.sure if sigmas is not None else bridge_gaps(cores.centres_nm, cores.sure, reach_nm)
+    centres = cores.centres_nm[kept]
+    links, pieces = link_wires(centres, reach_nm)
+    wires = bridge_crossings(centres, pieces, reach_nm)
+    steps = np.linalg.norm(centres[links[:, 0]] - centres[links[:, 1]], axis=1)
+    lengths = np.array(
+        [np.linalg.norm(np.diff(centres[wire], axis=0), axis=1).sum() for wire in wires]
+    )
+    order = np.argsort(-lengths, kind="stable")
+    missed = max(cores.missed - float((kept & ~cores.sure).sum()), 0.0)
+    fragments = wire_fragments(centres, wires, micrograph.size_nm, reach_nm + core_diameter_nm / 2)
+    return Measurement(
+        centres_nm=centres,
+        significance=cores.significance[kept],
+        position_errors_nm=cores.position_errors_nm[kept],
+        diameters_nm=cores.diameters_nm[kept],
+        diameter_errors_nm=cores.diameter_errors_nm[kept],
+        links=links,
+        spacings_nm=steps,
+        wires=tuple(wires[k] for k in order),
+        wire_lengths_nm=lengths[order],
+        bright=bright,
+        spacing=median_interval(steps),
+        mean_length=mean_wire_length([fragments]),
+        fragments=fragments,
+        grain=cores.grain,
+        grain_nm=cores.grain_nm,
+        quality=_quality(cores, missed, fragments.ends, _crowded(centres, reach_nm), contradicted),
+    )
+
+
+def _check(
+    image: Floats, pixel: float, core_diameter_nm: float, reach_nm: float, sigmas: float | None
+) -> None:
+    """Raise where the lengths make no sense for the image."""
+    if not (core_diameter_nm > 0 and reach_nm > 0 and (sigmas is None or sigmas > 0)):
         raise InputError(
             "core_diameter_nm, reach_nm and sigmas must be positive (found "
-            f"{core_diameter_nm:g}, {reach_nm:g}, {sigmas:g})"
+            f"{core_diameter_nm:g}, {reach_nm:g}, {sigmas})"
         )
-    width = core_diameter_nm / np.sqrt(8) / pixel
-    if width < 1:
+    if not PIXEL_NM[0] <= pixel <= PIXEL_NM[1]:
+        raise InputError(
+            f"pixel_nm must be between {PIXEL_NM[0]:g} and {PIXEL_NM[1]:g} nm (found {pixel:g})"
+        )
+    if WIDTH_OF_DISK * core_diameter_nm / pixel < 1:
         raise InputError(
             f"pixels of {pixel:g} nm are too coarse for cores of {core_diameter_nm:g} nm: "
-            f"at most {core_diameter_nm / np.sqrt(8):.2g} nm; check pixel_nm"
+            f"at most {core_diameter_nm * WIDTH_OF_DISK:.2g} nm; check pixel_nm"
         )
     if image.ndim != 2 or min(image.shape) * pixel < 2 * core_diameter_nm:
         raise InputError(
             f"an image of {image.shape} pixels of {pixel:g} nm is too small for cores of "
             f"{core_diameter_nm:g} nm; check pixel_nm"
         )
-    response = ndimage.gaussian_laplace(image, width, mode="nearest")
-    noise = _white_noise(image) * _gain(width)
-    apart = max(int(0.6 * core_diameter_nm / pixel), 1)
-    floor = max(sigmas * noise, 1e-9 * float(np.abs(image).max()))
-    peaks = peak_local_max(response, min_distance=apart, threshold_abs=floor, exclude_border=False)
-    heights = response[tuple(peaks.T)]
-    if len(peaks):
-        strong = heights >= _WEAKEST * np.percentile(heights[: max(len(heights) // 2, 1)], 50)
-        peaks, heights = peaks[strong], heights[strong]
-    centres = (_refined(response, peaks)[:, ::-1] + 0.5) * pixel
-    significance = heights / noise if noise > 0 else np.full(len(heights), np.inf)
-    links, wires = link_wires(centres, reach_nm)
-    steps = np.linalg.norm(centres[links[:, 0]] - centres[links[:, 1]], axis=1)
-    lengths = np.array(
-        [np.linalg.norm(np.diff(centres[wire], axis=0), axis=1).sum() for wire in wires]
-    )
-    order = np.argsort(-lengths, kind="stable")
-    return Measurement(
-        centres_nm=centres,
-        significance=significance,
-        links=links,
-        spacings_nm=steps,
-        wires=tuple(wires[k] for k in order),
-        wire_lengths_nm=lengths[order],
-    )
+    if reach_nm > 10 * core_diameter_nm:
+        raise InputError(
+            f"reach_nm must be at most ten core diameters, {10 * core_diameter_nm:g} nm (found "
+            f"{reach_nm:g})"
+        )
 
 
-def _white_noise(image: Floats) -> float:
-    """Return the standard deviation of white noise (J. Immerkær, 10.1006/cviu.1996.0060)."""
-    mask = np.array([[1.0, -2.0, 1.0], [-2.0, 4.0, -2.0], [1.0, -2.0, 1.0]])
-    rough = ndimage.convolve(image, mask, mode="nearest")
-    return float(np.median(np.abs(rough)) / 0.6745 / 6)
-
-
-def _gain(width: float) -> float:
-    """Return the factor by which the Laplacian of Gaussian changes white noise."""
-    edge = int(8 * width) + 4
-    spot = np.zeros((2 * edge + 1, 2 * edge + 1))
-    spot[edge, edge] = 1.0
-    return float(np.linalg.norm(ndimage.gaussian_laplace(spot, width)))
-
-
-def _refined(response: Floats, peaks: Integers) -> Floats:
-    """Return peaks (K, 2) moved to the top of a parabola through their neighbours, in pixels."""
-    padded = np.pad(response, 1, mode="edge")
-    places = peaks.astype(np.float64)
-    row, column = peaks.T + 1
-    middle = padded[row, column]
-    for axis, (down, right) in enumerate(((1, 0), (0, 1))):
-        before, after = padded[row - down, column - right], padded[row + down, column + right]
-        curve = before - 2 * middle + after
-        safe = np.where(curve < 0, curve, -np.inf)
-        places[:, axis] += np.clip((before - after) / (2 * safe), -0.5, 0.5)
-    return places
-
-
-def link_wires(
-    centres_nm: ArrayLike, reach_nm: float = REACH_NM
-) -> tuple[Integers, list[Integers]]:
-    """Return the links (B, 2) of cores within wires, and each wire's cores in order.
-
-    Pairs nearer than the reach are joined from the nearest to the farthest, where both cores have
-    fewer than two links and the wire wouldn't turn by more than 90°. So wires neither branch nor
-    fold back, and a denser film than one layer of wires links what only overlaps.
-
-    Args:
-        centres_nm: (K, 2) cores, nm.
-        reach_nm: Distance of the farthest neighbours, nm.
-
-    Returns:
-        (B, 2) links, and the cores of each wire in order; a ring ends with its first core.
-    """
-    centres = np.asarray(centres_nm, dtype=np.float64).reshape(-1, 2)
-    mates: list[list[int]] = [[] for _ in centres]
-    links = []
-    for i, j in _nearest_first(centres, reach_nm):
-        if _goes_on(centres, mates, i, j) and _goes_on(centres, mates, j, i):
-            mates[i].append(j)
-            mates[j].append(i)
-            links.append((i, j))
-    return np.array(links, dtype=np.int64).reshape(-1, 2), _traced(mates)
-
-
-def _nearest_first(centres: Floats, reach_nm: float) -> list[list[int]]:
-    """Return the pairs of cores nearer than the reach, the nearest first."""
+def _crowded(centres: Floats, reach_nm: float) -> float:
+    """Return the part of the cores that have more than two neighbours within reach."""
     from scipy.spatial import cKDTree
 
     if not len(centres):
-        return []
-    pairs = cKDTree(centres).query_pairs(reach_nm, output_type="ndarray")
-    distances = np.linalg.norm(centres[pairs[:, 1]] - centres[pairs[:, 0]], axis=1)
-    nearest: list[list[int]] = pairs[np.argsort(distances, kind="stable")].tolist()
-    return nearest
+        return 0.0
+    near = cKDTree(centres).query_ball_point(centres, reach_nm, return_length=True)
+    return float(np.mean(near > 3))  # itself and two
 
 
-def _goes_on(centres: Floats, mates: list[list[int]], core: int, other: int) -> bool:
-    """Return whether a link to another core goes on from the one that a core may have."""
-    if len(mates[core]) > 1:
+def _quality(
+    cores: Cores, missed: float, ends: int, crowded: float, contradicted: bool
+) -> ImageQuality:
+    """Return whether the cores of an image can be trusted, and the wires that they make."""
+    found = int(cores.sure.sum())
+    faults: list[str] = []
+    lengths: list[str] = []
+    if contradicted:
+        faults.append("what stands out in the image has the other contrast")
+    if found < max(_FEWEST, 3 * cores.false):
+        faults.append(
+            f"no cores stand out: {found} spot{'' if found == 1 else 's'} above the noise, "
+            f"{cores.false:.1f} expected of noise alone"
+        )
+    else:
+        if cores.typical < _LEAST_SIGNAL:
+            faults.append(
+                f"a typical core stands out by {cores.typical:.1f} standard deviations of the "
+                f"noise; {_LEAST_SIGNAL:g} are needed"
+            )
+        if cores.false > _MOST_WRONG * found:
+            part = min(cores.false / found, 1)
+            faults.append(f"{part:.0%} of the cores are expected to be noise")
+        if missed > _MOST_WRONG * (found + missed):
+            part = missed / (found + missed)
+            faults.append(f"{part:.0%} of the cores are expected to be missed")
+        if ends < _FEWEST_ENDS:
+            lengths.append(
+                f"a mean length needs {_FEWEST_ENDS} ends of wires, the image has {ends}"
+            )
+        elif 2 * missed > _MOST_BROKEN * ends:
+            lengths.append(f"{2 * missed / ends:.0%} of the ends are expected to be missed cores")
+        if crowded > _MOST_CROWDED:
+            lengths.append(
+                f"{crowded:.0%} of the cores have more than two neighbours within reach, so it is "
+                "open which of them makes the wire"
+            )
+    return ImageQuality(
+        cores.typical,
+        cores.threshold,
+        cores.false,
+        missed,
+        tuple(faults),
+        tuple(faults + lengths),
+    )
+
+
+def explain_unusable(image: Floats) -> str:
+    """Return why an image is no micrograph that could be measured, or nothing.
+
+    Args:
+        image: (H, W) grey values.
+
+    Returns:
+        A sentence: empty, saturated, or a diffraction pattern.
+    """
+    low, high = float(image.min()), float(image.max())
+    if not high > low:
+        return f"every pixel has the value {low:g}: an empty image"
+    for end, word in ((high, "largest"), (low, "smallest")):
+        clipped = image == end
+        part = float(clipped.mean())
+        if part > 0.3 and (part > 0.995 or _noisy(image, clipped, high - low)):
+            return (
+                f"{part:.0%} of the pixels have the {word} value, {end:g}: a saturated image; "
+                "expose so that the ground is grey"
+            )
+    if _is_diffraction(image):
+        return "a diffraction pattern, or the Fourier transform of an image: no cores to measure"
+    return ""
+
+
+def _noisy(image: Floats, clipped: NDArray[np.bool_], span: float) -> bool:
+    """Return whether pixels that are not clipped scatter; a drawing without noise does not."""
+    free = ~ndimage.binary_dilation(clipped, np.ones((3, 3)))
+    if not free.any():
+        return True
+    rough = ndimage.convolve(image, np.array([[1.0, -2, 1], [-2, 4, -2], [1, -2, 1]]))
+    return bool(np.median(np.abs(rough[free])) > 0.02 * span)
+
+
+def _is_diffraction(image: Floats) -> bool:
+    """Return whether a small, strong centre has the rest lie point-symmetric about it."""
+    times = max(min(image.shape) // 96, 1)
+    small = ndimage.gaussian_filter(binned(image, times), 1.5)
+    small = small - np.percentile(small, 1)
+    row, column = np.unravel_index(int(np.argmax(small)), small.shape)
+    middle = np.median(small)
+    if not (small.max() > 6 * middle and np.mean(small > small.max() / 2) < 0.05):
         return False
-    step = centres[other] - centres[core]
-    return all(step @ (centres[mate] - centres[core]) <= 0 for mate in mates[core])
-
-
-def _traced(mates: list[list[int]]) -> list[Integers]:
-    """Return the cores of each wire in order; a ring ends with the core that it starts with."""
-    wires, seen = [], np.zeros(len(mates), dtype=bool)
-    ends = [k for k, near in enumerate(mates) if len(near) == 1]
-    for start in [*ends, *(k for k, near in enumerate(mates) if len(near) == 2)]:  # then rings
-        wire, k = [], start
-        while not seen[k]:
-            seen[k] = True
-            wire.append(k)
-            k = next((m for m in mates[k] if not seen[m]), k)
-        if wire:
-            ring = len(wire) > 2 and start in mates[wire[-1]]
-            wires.append(np.array([*wire, start] if ring else wire, dtype=np.int64))
-    return wires
+    reach = min(row, column, small.shape[0] - 1 - row, small.shape[1] - 1 - column)
+    if reach < min(small.shape) // 5:
+        return False
+    part = np.log1p(
+        np.maximum(small[row - reach : row + reach + 1, column - reach : column + reach + 1], 0)
+        / max(float(middle), 1e-12 * float(small.max()))
+    )
+    outer = np.hypot(*(np.mgrid[-reach : reach + 1, -reach : reach + 1])) > 0.15 * reach
+    turned = part[::-1, ::-1]
+    return bool(np.corrcoef(part[outer], turned[outer])[0, 1] > 0.6)

@@ -14,6 +14,7 @@ from dipolar_md.commands.cluster_tables import (
     print_draft,
     print_outlook,
 )
+from dipolar_md.commands.micrograph import micrograph
 from dipolar_md.commands.predict import predict
 from dipolar_md.commands.study import DeviceChoice, study
 from dipolar_md.commands.terminal import (
@@ -25,7 +26,6 @@ from dipolar_md.commands.terminal import (
     out,
     print_analysis,
     print_comparison,
-    print_imaging,
     print_preflight,
     print_verification,
     spinner,
@@ -44,6 +44,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(study, name="study")
+app.command(epilog="Example: `dipolar-md micrograph image.tif --pixel-nm 0.05`")(micrograph)
 app.command(epilog="Example: `dipolar-md predict r-au-cu --concentration-mM 10`")(predict)
 
 
@@ -365,47 +366,6 @@ def verify(
         raise typer.Exit(1)
 
 
-@app.command(epilog="Example: `dipolar-md micrograph image.tif --pixel-nm 0.05`")
-def micrograph(
-    source: Annotated[
-        Path, typer.Argument(metavar="IMAGE|RUN", help="TIFF or PNG, cores dark; or a run.")
-    ],
-    pixel_nm: Annotated[
-        float | None,
-        typer.Option(help="Edge of a pixel, nm [default: as the file says; 0.05 for a run]."),
-    ] = None,
-    core_nm: Annotated[float, typer.Option(help="Expected core diameter, nm.")] = 1.0,
-    reach_nm: Annotated[float, typer.Option(help="Farthest neighbours of a wire, nm.")] = 2.75,
-    crop: Annotated[
-        tuple[int, int, int, int] | None,
-        typer.Option(
-            metavar="LEFT TOP RIGHT BOTTOM", help="Pixels of an image to measure, without its bar."
-        ),
-    ] = None,
-    section_nm: Annotated[
-        float, typer.Option(help="Height of the slice of a run's box that is seen, nm.")
-    ] = 10.0,
-    out_dir: Annotated[
-        Path | None,
-        typer.Option("--out", help="Folder [default: the image's; figures of a run]."),
-    ] = None,
-) -> None:
-    """Find cores, spacings and wires in a micrograph, or in a run's simulated one.
-
-    Leaves an overlay picture and CSV tables, for `compare --measured`.
-    """
-    import dipolar_md as dm
-
-    if source.is_dir():
-        if crop is not None:
-            raise dm.InputError("--crop is for images; a run's height is cut by --section-nm")
-        pixel_nm = 0.05 if pixel_nm is None else pixel_nm
-        found = dm.image_run(source, pixel_nm, section_nm, core_nm, reach_nm, out_dir)
-    else:
-        found = dm.measure_image(source, pixel_nm, core_nm, reach_nm, crop, out_dir)
-    print_imaging(found)
-
-
 @app.command(epilog="Example: `dipolar-md doctor`")
 def doctor() -> None:
     """What is installed, and which engine and device would be used and why."""
@@ -442,6 +402,8 @@ def doctor() -> None:
         packages.add_row(name, version_of(name) or "[red]missing[/]")
     for name in ("ase", "cclib", "tblite"):
         packages.add_row(name, version_of(name) or escaped("– (for dipole: dipolar-md[qm])"))
+    missing = escaped("– (for .dm3, .dm4, .mrc, .emd, .ser: dipolar-md[microscopes])")
+    packages.add_row("rosettasciio", version_of("rosettasciio") or missing)
     packages.add_row("python", sys.version.split()[0])
     packages.add_row("CPU cores", str(len(os.sched_getaffinity(0))))
     out.print(packages)

@@ -1,5 +1,6 @@
 """`dipolar-md predict`: equilibrium lengths of a cluster's wires, as a table, a file, a picture."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,8 +9,12 @@ import typer
 from dipolar_md.commands.terminal import err, escaped, out, table_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from dipolar_md.analysis.timeseries import Estimate
     from dipolar_md.study.prediction import LengthPrediction
+
+_POWERS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def predict(
@@ -83,7 +88,9 @@ def predict(
         from dipolar_md.plots.prediction import draw_lengths
         from dipolar_md.reports.run import save_drawing
 
-        save_drawing(lambda ax: draw_lengths(ax, found.to_dict()["variants"]), plot)
+        save_drawing(
+            lambda ax: draw_lengths(ax, found.to_dict()["variants"]), plot, size=(5.2, 3.0)
+        )
 
 
 def print_prediction(found: "LengthPrediction") -> None:
@@ -103,23 +110,22 @@ def print_prediction(found: "LengthPrediction") -> None:
         )
         table = table_of(
             "",
-            *("mM", "mean length", "tail", "wire / nm", "held wire / nm", "free", "in rings"),
-            "overlap",
+            *("mM", "mean length", "wire", "held wire", "free", "in rings", "overlap"),
         )
         for row in variant.by_concentration:
             table.add_row(
                 f"{row.concentration_mM:g}",
-                _told(row.mean_chain_length),
-                _told(row.tail_mean_length),
-                _told(row.mean_wire_length_nm),
-                _told(row.held_wire_length_nm),
-                f"{row.monomer_fraction.value:.2%}",
-                f"{row.ring_fraction.value:.1%}",
+                _resolved(row.mean_chain_length),
+                _resolved(row.mean_wire_length_nm, _wire),
+                _resolved(row.held_wire_length_nm, _wire),
+                f"{100 * row.monomer_fraction.value:.2g} %",
+                f"{100 * row.ring_fraction.value:.2g} %",
                 f"{row.overlap.value:.2g}" + (" [yellow]![/]" if row.overlap.value > 1 else ""),
             )
         out.print(table)
     out.print(
-        "Length and wire: bonds by half of the contact energy. Held: all that hangs together, "
+        "Length and wire: bonds by half of the contact energy; the wire is the mean long chain. "
+        "Held: all that hangs together, "
         "bonds that are stretched for a moment included. Overlap above 1: chains touch, which an "
         "ideal law doesn't know."
     )
@@ -129,5 +135,22 @@ def print_prediction(found: "LengthPrediction") -> None:
 
 
 def _told(estimate: "Estimate") -> str:
-    """Return a value and its error, to the digits that the error leaves."""
-    return f"{estimate.value:.3g} ± {estimate.error or 0:.1g}"
+    """Return a value and its error, very large and small ones by powers of ten."""
+    value, error = estimate.value, estimate.error or 0.0
+    if not value or 1e-3 <= abs(value) < 1e5:
+        return str(estimate)
+    power = math.floor(math.log10(abs(value)))
+    shown = type(estimate)(value / 10.0**power, error / 10.0**power)
+    return f"({shown})·10{str(power).translate(_POWERS)}"
+
+
+def _resolved(estimate: "Estimate", told: "Callable[[Estimate], str]" = _told) -> str:
+    """Return what is told of a value, or that its error is as large."""
+    return told(estimate) if estimate.value > 2 * (estimate.error or 0.0) else "not resolved"
+
+
+def _wire(length_nm: "Estimate") -> str:
+    """Return a length and its error in the unit that suits it."""
+    step = min(3, max(0, math.floor(math.log10(max(length_nm.value, 1.0)) / 3)))
+    shown = type(length_nm)(length_nm.value / 1000.0**step, (length_nm.error or 0) / 1000.0**step)
+    return f"{shown} {('nm', 'µm', 'mm', 'm')[step]}"

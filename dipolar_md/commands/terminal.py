@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from dipolar_md.analysis.reference import Comparison, Verdict
     from dipolar_md.analysis.timeseries import Estimate
     from dipolar_md.engines.verification import Difference, Verification
-    from dipolar_md.reports.micrograph import Imaging
     from dipolar_md.reports.run import Analysis
     from dipolar_md.simulation.assembly import Progress
     from dipolar_md.simulation.plan import Plan
@@ -343,35 +342,6 @@ def _verdict_table(title: str, verdicts: "list[Verdict]") -> Any:
             "–" if v.verdict == "not predicted" else v.tag,
         )
     return table
-
-
-def print_imaging(imaging: "Imaging") -> None:
-    """Print what was found in a micrograph and where it was written."""
-    import numpy as np
-
-    found, picture = imaging.measurement, imaging.micrograph
-    width, height = picture.size_nm
-    table = table_of(
-        f"{width:.4g} x {height:.4g} nm, pixels of {picture.pixel_nm:.3g} nm", "quantity", "value"
-    )
-
-    def spread(values: Any) -> str:
-        if not len(values):
-            return "–"
-        low, middle, high = np.percentile(values, [5, 50, 95])
-        return f"{middle:.3g} nm ({low:.3g}–{high:.3g} nm)"
-
-    table.add_row("cores found", f"{len(found.centres_nm)}")
-    if picture.centres_nm is not None:
-        table.add_row("  in the picture", f"{len(picture.centres_nm)}")
-    table.add_row("wires of two cores or more", f"{len(found.wires)}")
-    table.add_row("projected spacing, median (5–95 %)", spread(found.spacings_nm))
-    table.add_row("projected wire length, median (5–95 %)", spread(found.wire_lengths_nm))
-    out.print(table)
-    if not len(found.centres_nm):
-        out.print("[yellow]No core stands out: are cores dark, and is the pixel size right?[/]")
-    names = ", ".join(path.name for path in imaging.files)
-    out.print(f"Written to {escaped(str(imaging.files[0].parent))}: {escaped(names)}")
 
 
 @contextmanager

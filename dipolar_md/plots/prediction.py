@@ -27,20 +27,35 @@ def draw_lengths(ax: Axes, variants: Sequence[Mapping[str, Any]]) -> Axes:
         high = np.array([row["held_wire_length_nm"] for row in rows])
         label = f"{variant['axial_contact_nm']:g} nm, α {variant['polarisability_nm3']:g} nm³"
         ax.fill_between(concentration, low, high, color=colour, alpha=0.2, lw=0)
-        ax.plot(concentration, low, color=colour, lw=1)
+        ax.plot(concentration, low, color=colour, lw=1, ls="--", marker="o", ms=3, mfc="white")
         ax.errorbar(
             concentration,
             high,
             yerr=[row["held_wire_length_nm_err"] for row in rows],
             color=colour,
             lw=1.5,
+            marker="o",
+            ms=3,
             capsize=2,
             label=label,
         )
     ax.axhline(MICROMETRE_NM, color="#404040", ls=":", lw=1)
     ax.annotate(
-        "1 µm", (1, MICROMETRE_NM), xycoords=("axes fraction", "data"), ha="right", va="bottom"
+        "TEM: 1 µm and more",
+        (1, MICROMETRE_NM),
+        xycoords=("axes fraction", "data"),
+        ha="right",
+        va="bottom",
+        fontsize="small",
     )
     ax.set(xscale="log", yscale="log", xlabel="concentration / mM", ylabel="mean wire length / nm")
-    ax.legend(title="contact, polarisability", frameon=False)
+    ax.set_title("solid: all that hangs together; dashed: bonds by 50 %", fontsize="small")
+    ax.legend(
+        title="contact, polarisability",
+        frameon=False,
+        fontsize="small",
+        title_fontsize="small",
+        loc="upper left",
+        bbox_to_anchor=(1, 1),
+    )
     return ax

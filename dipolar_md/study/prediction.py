@@ -132,7 +132,7 @@ class LengthPrediction:
         where = f"at {at[0].concentration_mM:g} mM"
         if max(one.mean_chain_length.value for one in at) < _WIRE:
             return f"{self.cluster} doesn't wire {where}: mean chain length below {_WIRE:g}."
-        span = _length(low) if high < 1.2 * low else f"{_length(low)} to {_length(high)}"
+        span = named_length(low) + (f" to {named_length(high)}" if high >= 1.2 * low else "")
         wires = "wires" if min(one.mean_chain_length.value for one in at) >= _WIRE else "may wire"
         decides = "" if high < 2 * low else f"; {self._decisive()} decides"
         return f"{self.cluster} {wires} {where}: {span} at equilibrium{decides}."
@@ -167,8 +167,10 @@ class LengthPrediction:
         }
 
 
-def _length(nanometres: float) -> str:
-    return f"{nanometres:.3g} nm" if nanometres < 1000 else f"{nanometres / 1000:.3g} µm"
+def named_length(nanometres: float) -> str:
+    """Return a length in the unit that suits it, from nm to m."""
+    step = min(3, max(0, math.floor(math.log10(max(nanometres, 1.0)) / 3)))
+    return f"{nanometres / 1000.0**step:.3g} {('nm', 'µm', 'mm', 'm')[step]}"
 
 
 def _plain(value: Any) -> dict[str, Any]:

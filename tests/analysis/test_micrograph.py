@@ -1,16 +1,15 @@
-"""Micrographs: known thickness, known cores found in known noise, wires and files."""
+"""Micrographs: known thickness, known cores found in known noise and grain, what can't be."""
 
 import numpy as np
 import pytest
-import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
 from scipy.spatial import cKDTree
 
 import dipolar_md as dm
-from dipolar_md.analysis.micrograph import link_wires
-from dipolar_md.images import encode_png, encode_tiff, read_image
+from dipolar_md.analysis.cores import false_maxima, filtered
+from dipolar_md.analysis.micrograph import explain_unusable
+from dipolar_md.analysis.microscope import grain_field
 
 BODY = dm.coarse_grain(dm.load_cluster("r-au-cu"))
 S = 1.85
@@ -158,6 +157,10 @@ def test_detection_does_not_depend_on_how_the_image_lies_or_is_scaled(turns, fli
         (0.01, {}, "too small for cores of 1 nm"),
         (0.05, {"core_diameter_nm": 0.0}, "must be positive"),
         (0.05, {"reach_nm": -1.0}, "must be positive"),
+        (0.05, {"sigmas": 0.0}, "must be positive"),
+        (1e-9, {"core_diameter_nm": 1e-8}, "pixel_nm must be between 0.001 and 10 nm"),
+        (1e9, {}, "pixel_nm must be between 0.001 and 10 nm"),
+        (0.05, {"reach_nm": 1e9}, "at most ten core diameters, 10 nm"),
     ],
 )
 def test_what_can_not_be_measured_is_refused(pixel_nm, options, words):
@@ -165,125 +168,128 @@ def test_what_can_not_be_measured_is_refused(pixel_nm, options, words):
         dm.measure_micrograph(dm.Micrograph(np.ones((100, 100)), pixel_nm), **options)
 
 
-# --- Wires ----------------------------------------------------------------------------------------
+# --- Grain, contrast, trust -----------------------------------------------------------------------
 
-
-def test_links_of_known_cores():
-    line = np.stack([S * np.arange(5), np.zeros(5)], axis=1)
-    angle = 2 * np.pi * np.arange(8) / 8
-    circle = S / (2 * np.sin(np.pi / 8)) * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    lone = [[50.0, 50.0]]
-    centres = np.concatenate([line, circle + 20 * np.eye(2)[0], lone])
-    order = np.random.default_rng(1).permutation(len(centres))
-    links, found = link_wires(centres[order])
-    assert len(links) == 4 + 8
-    chain, ring = sorted(found, key=len)
-    assert order[chain].tolist() in ([0, 1, 2, 3, 4], [4, 3, 2, 1, 0])
-    assert len(ring) == 9
-    assert ring[0] == ring[-1]  # closed
-    steps = np.diff(np.unwrap(2 * np.pi * order[ring] / 8)) / (2 * np.pi) * 8
-    assert np.abs(steps) == pytest.approx(1)
-
-
-def test_links_neither_branch_nor_fold():
-    cross = np.array([[0, 0], [S, 0], [-S, 0], [0, 2.0], [0, -2.0]])
-    links, found = link_wires(cross)
-    assert sorted(map(len, found)) == [3]
-    assert len(links) == 2
-    hairpin = np.array([[0, 0], [S, 0], [0.2, 1.2]])  # the third would fold the second bond back
-    links, _ = link_wires(hairpin)
-    assert sorted(map(sorted, links.tolist())) == [[0, 2], [1, 2]] or len(links) == 1
-    assert link_wires(np.zeros((0, 2)))[1] == []
-    assert len(link_wires([[0, 0], [2.8, 0]])[0]) == 0
-    assert len(link_wires([[0, 0], [2.8, 0]], reach_nm=2.9)[0]) == 1
-
-
-# --- Files ----------------------------------------------------------------------------------------
-
-RAMP = np.arange(40 * 60, dtype=float).reshape(40, 60)
-
-
-@pytest.mark.parametrize("pixel_nm", [0.05, 0.0123, 1.5])
-def test_tiff_keeps_counts_and_pixel_size(tmp_path, pixel_nm):
-    path = tmp_path / "image.tif"
-    path.write_bytes(encode_tiff(RAMP, pixel_nm))
-    stored = read_image(path)
-    np.testing.assert_array_equal(stored.image, RAMP)
-    assert stored.pixel_nm == pytest.approx(pixel_nm, rel=1e-5)
-    with tifffile.TiffFile(path) as file:
-        assert file.pages[0].dtype == np.uint16
-        assert file.imagej_metadata["unit"] == "nm"
-    path.write_bytes(encode_tiff(RAMP / 1e4, pixel_nm))  # no counts: stretched
-    np.testing.assert_allclose(read_image(path).image, RAMP / RAMP.max() * 65535, atol=0.5)
-
-
-def test_png_has_a_bar_and_its_pixel_size(tmp_path):
-    path = tmp_path / "image.png"
-    image = np.full((400, 600), 100.0)
-    image[:10] = 0.0
-    path.write_bytes(encode_png(image, 0.05))
-    stored = read_image(path)
-    assert stored.pixel_nm == pytest.approx(0.05)
-    black = stored.image[10:] < 40
-    rows = np.flatnonzero(black.sum(axis=1) == 100)  # 5 nm
-    assert len(rows) >= 4
-    assert not black[:300].any()
+DARK = -1 / np.log(0.72)  # nm: a core of 1 nm takes 28 % of the beam
 
 
 @pytest.mark.parametrize(
-    ("unit", "resolution", "pixel_nm"),
-    [("um", 20_000.0, 0.05), ("nm", 20.0, 0.05), ("\\u00B5m", 1000.0, 1.0), ("pixel", 3.0, None)],
+    ("count", "grain", "grain_nm"), [(6, 0.01, 0.4), (16, 0.03, 0.4), (6, 0.03, 0.2)]
 )
-def test_imagej_units(tmp_path, unit, resolution, pixel_nm):
-    path = tmp_path / "image.tif"
-    tifffile.imwrite(
-        path,
-        RAMP.astype(np.uint16),
-        imagej=True,
-        resolution=(resolution, resolution),
-        metadata={"unit": unit},
+def test_grain_of_the_support_makes_no_cores(count, grain, grain_nm):
+    picture = dm.simulate_micrograph(
+        wires(count), attenuation_nm=DARK, dose_per_nm2=1e6, grain=grain, grain_nm=grain_nm
     )
-    found = read_image(path).pixel_nm
-    assert found is None if pixel_nm is None else found == pytest.approx(pixel_nm, rel=1e-4)
+    found = dm.measure_micrograph(picture)
+    assert len(found.centres_nm) == 16 * count
+    assert [len(wire) for wire in found.wires] == [16] * count
+    apart, nearest = cKDTree(picture.centres_nm).query(found.centres_nm)
+    assert apart.max() < 0.2
+    assert len(set(nearest)) == 16 * count
+    assert found.quality.trusted
+    assert found.spacing.low < S < found.spacing.high
+    assert found.spacing.value == pytest.approx(S, rel=0.005)
+    assert found.mean_length.low < 15 * S < found.mean_length.high
+    assert found.grain == pytest.approx(grain, rel=0.05)
+    assert found.grain_nm == pytest.approx(grain_nm, rel=0.1)
+    negative = dm.measure_micrograph(dm.Micrograph(picture.image.max() - picture.image, 0.05))
+    assert (found.bright, negative.bright) == (False, True)
+    np.testing.assert_array_equal(negative.centres_nm, found.centres_nm)
+    assert negative.spacing == found.spacing
 
 
-def test_other_metadata(tmp_path):
-    path = tmp_path / "image.tif"
-    tifffile.imwrite(path, RAMP.astype(np.uint16), resolution=(2e8, 2e8), resolutionunit=3)
-    assert read_image(path).pixel_nm == pytest.approx(0.05)  # per centimetre
-    tifffile.imwrite(path, RAMP.astype(np.uint16), resolution=(300, 300), resolutionunit=2)
-    assert read_image(path).pixel_nm is None  # 300 dpi is a printer's
-    ome = {"axes": "YX", "PhysicalSizeX": 0.05, "PhysicalSizeXUnit": "nm"}
-    path = tmp_path / "image.ome.tif"
-    tifffile.imwrite(path, RAMP.astype(np.uint16), metadata=ome)
-    assert read_image(path).pixel_nm == pytest.approx(0.05)
+@pytest.mark.parametrize(("grain", "grain_nm"), [(0.0, 0.4), (0.03, 0.2), (0.05, 0.5)])
+def test_a_support_without_cores_has_none(grain, grain_nm):
+    empty = at([0, 0, 0], (40.0, 30.0, 5.0))
+    options = {"dose_per_nm2": 1e6, "grain": grain, "grain_nm": grain_nm}
+    found = dm.measure_micrograph(dm.simulate_micrograph(empty, 0.05, 0.001, **options))
+    assert len(found.centres_nm) <= 2
+    assert found.quality.spacing_faults[0].startswith("no cores stand out")
+    assert not found.quality.trusted
 
 
-def test_colours_and_palettes_become_grey(tmp_path):
-    grey = (RAMP % 256).astype(np.uint8)
-    colour = Image.fromarray(np.stack([grey] * 3, axis=2))
-    for name, picture in (
-        ("rgb.png", colour),
-        ("rgba.png", colour.convert("RGBA")),
-        ("p.png", Image.fromarray(grey).convert("P")),
-        ("l.png", Image.fromarray(grey)),
-    ):
-        picture.save(tmp_path / name)
-        np.testing.assert_array_equal(read_image(tmp_path / name).image, grey)
-    tifffile.imwrite(tmp_path / "rgb.tif", np.stack([grey] * 3, axis=2), photometric="rgb")
-    np.testing.assert_array_equal(read_image(tmp_path / "rgb.tif").image, grey)
+def test_an_image_that_hides_its_cores_is_refused():
+    """8 % contrast in 3 % grain: some are found, most are not, and the image says so."""
+    options = {"attenuation_nm": -1 / np.log(0.92), "grain": 0.03, "grain_nm": 0.25}
+    picture = dm.simulate_micrograph(wires(8), dose_per_nm2=1e6, **options)
+    found = dm.measure_micrograph(picture)
+    apart, _ = cKDTree(np.append(found.centres_nm, [[-9, -9]], axis=0)).query(picture.centres_nm)
+    assert (apart < 0.3).mean() < 0.9
+    assert found.quality.spacing_faults
+    assert not found.quality.trusted
 
 
-def test_wrong_files_are_named(tmp_path):
-    with pytest.raises(dm.InputError, match=r"none\.tif: no such file"):
-        read_image(tmp_path / "none.tif")
-    (tmp_path / "a.jpg").write_bytes(b"x")
-    with pytest.raises(dm.InputError, match=r"a\.jpg: '\.jpg' is not read; give a TIFF"):
-        read_image(tmp_path / "a.jpg")
-    for name in ("b.tif", "b.png"):
-        (tmp_path / name).write_bytes(b"not an image")
-        with pytest.raises(dm.InputError, match=rf"{name}: not a readable image"):
-            read_image(tmp_path / name)
-    (tmp_path / "dot.tif").write_bytes(encode_tiff(np.ones((2, 2)), 0.05))
-    with pytest.raises(dm.InputError, match=r"dot\.tif: no grey image in it"):
-        read_image(tmp_path / "dot.tif")
+def test_weak_cores_are_not_trusted_where_few_seem_to_be_missed():
+    """5 % contrast in few electrons: 7 % are missed, 2 % expected."""
+    picture = dm.simulate_micrograph(wires(8), attenuation_nm=-1 / np.log(0.95), dose_per_nm2=5e4)
+    faults = dm.measure_micrograph(picture).quality.spacing_faults
+    assert faults[0].startswith("a typical core stands out by 5")
+
+
+def test_thickness_of_the_support_may_change_across_the_image():
+    picture = dm.simulate_micrograph(wires(6), attenuation_nm=DARK, dose_per_nm2=np.inf)
+    light = np.linspace(0.4, 1.6, picture.image.shape[1])
+    counts = np.random.default_rng(3).poisson(250 * light * picture.image).astype(float)
+    found = dm.measure_micrograph(dm.Micrograph(counts, 0.05))
+    assert len(found.centres_nm) == 96
+    assert found.quality.trusted
+
+
+def test_errors_of_places_and_diameters_are_those_that_are_made():
+    options = {"attenuation_nm": DARK, "dose_per_nm2": 2e5, "blur_nm": 0.0}
+    picture = dm.simulate_micrograph(wires(16, seed=4), 0.05, 1.0, **options)
+    found = dm.measure_micrograph(picture)
+    apart, nearest = cKDTree(picture.centres_nm).query(found.centres_nm)
+    assert apart.max() < 0.2
+    pulls = (found.centres_nm - picture.centres_nm[nearest]) / found.position_errors_nm[:, None]
+    assert pulls.std() == pytest.approx(1, abs=0.15)  # 512 values: 0.03
+    sizes = (found.diameters_nm - 1.0) / found.diameter_errors_nm
+    assert 0.6 < np.nanstd(sizes) < 1.1  # on the safe side
+    assert np.nanmedian(found.diameters_nm) == pytest.approx(1.0, abs=0.02)
+
+
+def test_maxima_of_noise_are_as_many_as_stated():
+    """White noise through the filter, against the Euler characteristic of Adler and Taylor."""
+    from skimage.feature import peak_local_max
+
+    field = np.random.default_rng(5).normal(size=(1000, 1000))
+    response = filtered(field, 0.1, 3.5)
+    assert response.values.std() == pytest.approx(1, abs=0.01)
+    assert response.roughness == pytest.approx(1.5 / 0.35**2, rel=0.05)  # 3/2σ²
+    for height, tolerance in ((3.0, 0.2), (3.5, 0.3)):
+        peaks = peak_local_max(response.values, min_distance=1, threshold_abs=height)
+        assert len(peaks) == pytest.approx(
+            false_maxima(height, 100.0**2, response.roughness), rel=tolerance
+        )
+
+
+def test_a_given_threshold_and_polarity_are_taken():
+    picture = dm.simulate_micrograph(wires(4, 8), attenuation_nm=DARK)
+    assert dm.measure_micrograph(picture, sigmas=4.0).quality.threshold == 4.0
+    assert len(dm.measure_micrograph(picture, sigmas=1000.0).centres_nm) == 0
+    wrong = dm.measure_micrograph(picture, bright=True)
+    assert wrong.bright
+    assert wrong.quality.spacing_faults
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda rng: np.full((64, 64), 7.0), "every pixel has the value 7"),
+        (lambda rng: np.minimum(rng.poisson(250, (256, 256)), 250.0), "saturated"),
+        (lambda rng: rng.poisson(_spots()) + 0.0, "a diffraction pattern"),
+        (lambda rng: rng.poisson(250, (256, 256)) + 0.0, "^$"),
+        (lambda rng: grain_field((256, 256), 6.0, rng) + 9, "^$"),
+    ],
+)
+def test_what_is_no_micrograph_is_said(make, words):
+    said = explain_unusable(make(np.random.default_rng(0)))
+    assert (said == "") if words == "^$" else (words in said)
+
+
+def _spots():
+    """A central beam, a halo and a lattice of spots about it."""
+    y, x = np.mgrid[-150:150, -150:150].astype(float)
+    r = np.hypot(x, y)
+    lattice = np.exp(-(((x + 15) % 30 - 15) ** 2 + ((y + 15) % 30 - 15) ** 2) / 8)
+    return 3 + 5000 * np.exp(-(r**2) / 100) + 300 * lattice * np.exp(-r / 60)

@@ -9,6 +9,7 @@ import subprocess
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 
@@ -607,7 +608,39 @@ def test_micrograph_of_a_run_then_of_its_image_then_compared(command, finished, 
     assert json.loads(Path("wires/comparison.json").read_text())["measured"] == "own.csv"
 
 
+def test_micrographs_are_pooled_and_doubtful_ones_said_to_be(command, finished, folder):
+    from dipolar_md.images import encode_tiff
+
+    along, up = 1.85 * np.arange(8), 5.0 * np.arange(5)
+    places = np.stack([np.tile(along, 5), np.repeat(up, 8), np.zeros(40)], axis=1)
+    places -= places.mean(axis=0)
+    turns = np.tile([1.0, 0, 0, 0], (40, 1))
+    film = dm.Frame.from_arrays((22, 30, 10), places, turns, "r-au-cu")
+    bare = dm.Frame.from_arrays((22, 30, 10), places[:1], turns[:1], "r-au-cu")
+    for name, frame, size in (("a", film, 1.0), ("b", film, 1.1), ("bare", bare, 1e-3)):
+        picture = dm.simulate_micrograph(frame, 0.1, size, dose_per_nm2=1e6, grain=0.01)
+        Path(f"{name}.tif").write_bytes(encode_tiff(picture.image, 0.1))
+    both = command("micrograph", "a.tif", "b.tif", "--strict", "--json", "both.json")
+    assert both.code == 0
+    assert "cores found 40, dark on a bright ground" in both.words
+    assert "Together: 2 of 2 images" in both.words
+    record = json.loads(Path("both.json").read_text())
+    assert record["projected_spacing_nm"]["value"] == pytest.approx(1.85, abs=0.01)
+    doubtful = command("micrograph", "bare.tif", "--json", "bare.json")
+    assert doubtful.code == 0
+    assert "This image can't be measured: no cores stand out" in doubtful.words
+    assert "projected spacing" not in doubtful.words
+    assert not Path("bare-measured.csv").exists()
+    assert json.loads(Path("bare.json").read_text())["trusted"] is False
+    assert command("micrograph", "bare.tif", "--strict").code == 1
+    wrong = command("micrograph", "a.tif", "--invert", "--strict")
+    assert wrong.code == 1
+    assert "has the other contrast" in wrong.words
+
+
 def test_micrograph_refusals(command, finished, folder):
+    told = command("micrograph", "x.tif", "--microscope", "tecnai-f20-haadf")
+    assert_refused(told, "--microscope is for runs")
     assert_refused(command("micrograph", "none.tif"), "none.tif: no such file")
     assert_refused(command("micrograph", str(finished.path), "--crop", *"0099"), "for images")
     Path("empty").mkdir()

@@ -63,8 +63,53 @@ def test_longer_aggregates_agree_between_seeds_and_gain_with_every_bond():
     runs = [sample_aggregates(body, terms, largest=8, trials=40000, seed=seed) for seed in (1, 2)]
     (first, error), (second, other) = (jackknife(run.log_integral[:, 2:]) for run in runs)
     assert np.abs(first - second) / np.hypot(error, other) == pytest.approx(0, abs=5)
-    steps = np.diff(runs[0].log_integral[0])
-    assert (np.diff(steps[:4]) > 0).all()  # each bond is worth more than the one before
+    of_all = runs[0].log_integral[0] + np.log(runs[0].over_open[0].sum(axis=1))
+    assert (np.diff(of_all, 2)[:4] > 0).all()  # each bond is worth more than the one before
+
+
+def triples(coupling, count=2_000_000, seed=1):
+    """Chains and rings of three by plain integration: integrals in σ⁶, and mean end-to-end² in σ².
+
+    Two clusters are put anywhere within reach of the first, the middle of a chain, which is any of
+    three; a pair holds together as in `dimer`.
+    """
+    rng, reach, sums = np.random.default_rng(seed), 1.5, np.zeros((2, 3))
+    for _ in range(count // 100_000):
+        x, u = rng.normal(size=(2, 3, 100_000, 3))
+        u /= np.linalg.norm(u, axis=2, keepdims=True)
+        x *= reach * rng.random((3, 100_000, 1)) ** (1 / 3) / np.linalg.norm(x, axis=2)[..., None]
+        x[0] = 0.0
+        total, bonds, r = np.zeros(x.shape[1]), [], []
+        for i, j in ((0, 1), (0, 2), (1, 2)):
+            step = x[i] - x[j]
+            r.append(np.linalg.norm(step, axis=1))
+            along = (u[i] * step).sum(axis=1) * (u[j] * step).sum(axis=1) / r[-1] ** 2
+            pair = coupling / r[-1] ** 3 * ((u[i] * u[j]).sum(axis=1) - 3 * along)
+            total += pair + wca(r[-1])
+            bonds.append((r[-1] < reach) & (pair < 2 * coupling * HIGHEST_ENERGY))
+        weight = np.exp(-total) * (4 / 3 * math.pi * reach**3) ** 2 / 6 / count
+        held = bonds[0] & bonds[1]
+        for ring, kind in enumerate((held & ~bonds[2], held & bonds[2])):
+            w = weight[kind] * (1 if ring else 3)
+            sums[ring] += [w.sum(), (w * r[2][kind] ** 2).sum(), (w**2).sum()]
+    return sums[:, 0], sums[0, 1] / sums[0, 0], np.sqrt(sums[:, 2]) / sums[:, 0]
+
+
+def test_triples_have_the_integrals_of_plain_integration():
+    """Chains grow and turn, rings are joined to them by ratios of closing and opening."""
+    terms = dm.Interactions(298.15, 1.0, cutoff_nm=6.0)
+    found = sample_aggregates(particle(3.0), terms, largest=8, trials=60000)
+    known, ends, doubt = triples(3.0)
+    chains = found.log_integral[:, 2] + np.log(found.over_open[:, 2, :2].sum(axis=1))
+    rings = found.log_integral[:, 2] + np.log(found.over_open[:, 2, 2])
+    for ours, exact, own in zip((chains, rings), known, doubt, strict=True):
+        value, error = jackknife(ours)
+        print(f"\n{value:.3f} ± {error:.3f}, known {math.log(exact):.3f} ± {own:.3f}")
+        assert max(error, own) < 0.2
+        assert value == pytest.approx(math.log(exact), abs=4 * math.hypot(error, own))
+    square, error = jackknife(found.end_to_end2_nm2[:, 2, 0])
+    print(f"{square:.4f} ± {error:.4f}, known {ends:.4f}")
+    assert square == pytest.approx(ends, abs=4 * error + 0.01 * ends)
 
 
 def test_sampling_repeats_and_stops():

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -53,7 +54,7 @@ def test_image_is_measured_and_leaves_its_files(tmp_path, picture):
     assert measured["projected_length_nm"] == pytest.approx(lengths, abs=1e-4)
     assert lengths == pytest.approx([9 * S, 1.8], abs=0.1)  # three errors of a place
     cores = (tmp_path / "grid-cores.csv").read_text().splitlines()
-    assert cores[0] == "x_nm,y_nm,signal_over_noise,wire"
+    assert cores[0].startswith("x_nm,y_nm,signal_over_noise,wire,place_error_nm,diameter_nm,")
     assert len(cores) == 13
     assert (tmp_path / "grid-found.png").read_bytes().startswith(b"\x89PNG")
 
@@ -116,6 +117,72 @@ def test_run_is_imaged_like_a_micrograph(run):
     assert (run.path / "figures" / "micrograph.png").is_file()
     with pytest.raises(dm.InputError, match="no run here"):
         dm.image_run(run.path / "figures")
+
+
+def test_what_can_not_be_trusted_leaves_no_numbers(tmp_path):
+    """Grain without cores: an overlay and no table of spacings; the summary has neither value."""
+    empty = dm.Frame.from_arrays((30, 25, 5), [[0.0, 0, 0]], [[1.0, 0, 0, 0]], BODY)
+    picture = dm.simulate_micrograph(empty, 0.05, 1e-3, grain=0.03)
+    path = tmp_path / "support.tif"
+    path.write_bytes(encode_tiff(picture.image, 0.05))
+    found = dm.measure_image(path)
+    assert [p.name for p in found.files] == ["support-found.png", "support-cores.csv"]
+    record = found.summary()
+    assert not record["trusted"]
+    assert record["faults"][0].startswith("no cores stand out")
+    assert not [key for key in record if key.startswith("projected")]
+    assert record["grain"] == pytest.approx(0.03, rel=0.1)
+    (tmp_path / "flat.tif").write_bytes(encode_tiff(np.full((99, 99), 7.0), 0.05))
+    with pytest.raises(dm.InputError, match=r"flat\.tif: every pixel has the value 7"):
+        dm.measure_image(tmp_path / "flat.tif")
+
+
+def test_several_images_are_pooled_with_their_scatter(tmp_path):
+    """Three films of wires of 8, true spacings of 1.80, 1.85 and 1.90 nm."""
+    images = []
+    for k, spacing in enumerate((1.80, 1.85, 1.90)):
+        x, y = spacing * np.arange(8), 5.0 * np.arange(5)
+        places = np.stack([np.tile(x, 5), np.repeat(y, 8), np.zeros(40)], axis=1)
+        places -= places.mean(axis=0)
+        orientations = np.tile([1.0, 0, 0, 0], (40, 1))
+        frame = dm.Frame.from_arrays((22, 30, 10), places, orientations, BODY)
+        path = tmp_path / f"film-{k}.tif"
+        picture = dm.simulate_micrograph(frame, 0.1, 1.0, dose_per_nm2=1e6, seed=k)
+        path.write_bytes(encode_tiff(picture.image, 0.1))
+        images.append(dm.measure_image(path))
+    pool = dm.pool_images(images)
+    assert pool.used == 3
+    assert pool.spacing.value == pytest.approx(1.85, abs=0.005)
+    half = 4.303 * 0.05 / np.sqrt(3)  # Student's t of two degrees of freedom
+    assert pool.spacing.high - pool.spacing.value == pytest.approx(half, rel=0.1)
+    assert pool.mean_length.low < 7 * 1.85 < pool.mean_length.high
+    record = pool.summary()
+    assert len(record["images"]) == 3
+    json.dumps(record, allow_nan=False)
+    support = images[0]._replace(measurement=_untrusted(images[0].measurement))
+    assert dm.pool_images([support, *images[1:]]).used == 2
+    nothing = dm.pool_images([support])
+    assert np.isnan(nothing.spacing.value)
+    assert nothing.summary()["projected_spacing_nm"]["value"] is None
+
+
+def _untrusted(measurement):
+    quality = replace(measurement.quality, spacing_faults=("no cores stand out",))
+    return replace(measurement, quality=quality)
+
+
+def test_an_overlay_of_noise_stays_below_two_megabytes(tmp_path):
+    counts = np.random.default_rng(0).poisson(250, (2000, 1000)).astype(float)
+    (tmp_path / "noise.tif").write_bytes(encode_tiff(counts, 0.05))
+    found = dm.measure_image(tmp_path / "noise.tif")
+    assert 2e5 < found.files[0].stat().st_size < 2e6
+
+
+def test_a_run_is_seen_in_dark_field(run):
+    found = dm.image_run(run, microscope="tecnai-f20-haadf", out=run.path / "dark")
+    assert found.measurement.bright
+    assert found.micrograph.image.dtype == float
+    assert (run.path / "dark" / "micrograph.tif").is_file()
 
 
 def test_comparison_is_written(run, tmp_path):

@@ -1,28 +1,43 @@
 """Configurational integrals of aggregates of one to some dozens of clusters, with their errors."""
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.special import log_expit
 
-from dipolar_md.engines.monte_carlo.graph import OPEN
+from dipolar_md.engines.monte_carlo.graph import (
+    BENDS,
+    BENT,
+    BRANCHED,
+    FOLDED,
+    KINDS,
+    KNOTTED,
+    OPEN,
+    RING,
+)
 from dipolar_md.engines.monte_carlo.growth import (
     DOWN,
     PARTS,
-    SEEN,
     TRIED_DOWN,
     TRIED_UP,
     UP,
+    count_all_loose,
     grow,
+    turn_ring,
 )
+from dipolar_md.engines.monte_carlo.kernel import State, redraw_dipoles
 from dipolar_md.engines.monte_carlo.state import model_of, state_of
 from dipolar_md.engines.protocol import Floats
 from dipolar_md.model.body import Body
 from dipolar_md.model.interactions import Interactions
-from dipolar_md.model.system import System
+from dipolar_md.model.system import System, align_z
 from dipolar_md.units import thermal_energy
 
 REACH_CONTACTS, HIGHEST_ENERGY = 1.5, -0.2
@@ -30,11 +45,14 @@ REACH_CONTACTS, HIGHEST_ENERGY = 1.5, -0.2
 contact energies. Looser than any bond that is counted, so that what is left out, pairs beyond,
 hardly attracts."""
 _EDGE = 1e5  # nm: of a box in which no aggregate meets its image
-_OTHERS = -15.0  # ln weight of kinds that aren't open chains, before anything is known
-_FREE_STEP, _HIGHEST = 9.0, -2.0  # later: this less ln b_{n+1}/b_n, as a ring has one bond more
-_SHARE_OF_OTHERS = 0.06  # share of visits of each that is allowed
-_REFINEMENTS = 20
+_LESS = -4.0  # ln weight of branched aggregates less that of open chains, at first and at least
+_DAMPING, _RISE, _FALL = 0.5, 0.4, 3.0  # of the refinement of ln weights by visits
+_REFINEMENTS = 40
 _PENALTIES = (0.1, 0.03, 0.01)  # taken from the weight of a size at every visit
+_CLOSED, _SMALLEST_RING = 2, 3
+_SHARE_OF_RINGS = 0.25  # trials of rings over those of the growing aggregate
+_ROOM = 100_000  # ratios that are kept of a stretch
+_REDRAWS = 20  # of a ring's induced dipoles before it is sampled
 
 
 @dataclass(frozen=True)
@@ -43,7 +61,8 @@ class Aggregates:
 
     The first axis has 1 + blocks entries: the estimate, and those of the jackknife. The next has
     sizes n = 1 … n_max, and a third of four kinds: open chains, chains that are folded back on
-    themselves, rings, branched aggregates. c_n = b_n zⁿ.
+    themselves, rings with chains whose ends are within three contacts, branched trees. Aggregates
+    with both ends and a ring in them are left out. c_n = b_n zⁿ.
 
     Attributes:
         log_integral: ln b_n of open chains, b in nm^{3(n-1)}.
@@ -53,7 +72,7 @@ class Aggregates:
         end_to_end2_nm2: Mean square of the distance of the ends, by kind.
         parts: By criterion, mean number of parts into which an aggregate of a kind falls when
             bonds are counted by it.
-        ring_share: By criterion, share of rings that are rings by it.
+        ring_share: By criterion, share of the third kind that are rings by it.
         trials: Number of trials of the sampling.
         acceptance: Share of additions and removals that were accepted, on average.
     """
@@ -110,9 +129,10 @@ def sample_aggregates(
     """
     system = System.from_arrays((_EDGE,) * 3, np.zeros((1, 3)), [[1.0, 0, 0, 0]], body)
     model = model_of(system, interactions, REACH_CONTACTS, HIGHEST_ENERGY, polarisability_nm3)
-    state = state_of(system, model, (seed, 0), capacity=largest)
+    chain, any_kind = (state_of(system, model, (seed, k), capacity=largest) for k in (0, 1))
     table = np.array(list(criteria.values()), dtype=np.float64).reshape(-1, 2)
-    run = _Run(model, state, 0.06 * body.axial_contact_nm, table, largest)
+    rings = {n: _ring(n, body, model, (seed, n)) for n in range(_SMALLEST_RING, largest + 1)}
+    run = _Run(model, (chain, any_kind), rings, 0.06 * body.axial_contact_nm, table, largest)
     run.tune()
     if trials is None:
         begin = time.perf_counter()
@@ -143,34 +163,62 @@ def sample_aggregates(
 
 
 class _Sums:
-    """What a stretch of sampling adds up, by size.
+    """What a stretch of sampling adds up, by size and kind.
 
     `steps` (n_max,) are the differences of ln weight, from size n to n + 1, of the chances; `bias`
-    (n_max + 1, 4) the ln weights by kind with which it was sampled.
+    (n_max + 1, KINDS) the ln weights with which it was sampled. `closings` and `openings` are
+    sizes, ratios and weights between chains and rings, `openings_tried` (n_max + 1,) how often
+    one was.
     """
 
     def __init__(self, steps: Floats, bias: Floats, columns: int) -> None:
         self.steps, self.bias = steps, bias.copy()
         self.chances = np.zeros((len(bias), 4))
-        self.histogram = np.zeros((len(bias), 4), np.int64)
-        self.measures = np.zeros((len(bias), 4, columns))
+        self.histogram = np.zeros((len(bias), KINDS), np.int64)
+        self.measures = np.zeros((len(bias), KINDS, columns))
+        self.closings, self.openings = np.zeros((_ROOM, 3)), np.zeros((_ROOM, 3))
+        self.openings_tried = np.zeros(len(bias))
 
-    def counts(self) -> Floats:
-        """Return (n_max, 4) visits, of each kind as if it had the weight of open chains."""
-        return np.asarray(self.histogram[1:] * np.exp(self.bias[1:, OPEN, None] - self.bias[1:]))
+    def trim(self) -> None:
+        """Let go of the room that wasn't needed."""
+        self.closings = self.closings[1 : 1 + int(self.closings[0, 0])].copy()
+        self.openings = self.openings[1 : 1 + int(self.openings[0, 0])].copy()
+
+    def reweighted(self, values: NDArray[Any]) -> Floats:
+        """Return sums (n_max, KINDS, ...) as if every kind had the weight of straight chains."""
+        excess = np.where(self.histogram > 0, self.bias[:, OPEN, None] - self.bias, 0.0)
+        weights = np.exp(excess).reshape(excess.shape + (1,) * (values.ndim - 2))
+        return np.asarray((values * weights)[1:])
+
+
+class _Stretch(NamedTuple):
+    """Sums over an open chain alone, and over an aggregate of any kind."""
+
+    chain: _Sums
+    any: _Sums
 
 
 class _Pool:
     """What several stretches of sampling say together."""
 
-    def __init__(self, some: Sequence[_Sums]) -> None:
-        self.steps = some[0].steps
-        self.chances = np.sum([sums.chances for sums in some], axis=0)
-        self.counts = np.sum([sums.counts() for sums in some], axis=0)
-        self.measures = np.sum([sums.measures for sums in some], axis=0)
+    def __init__(self, some: Sequence[_Stretch]) -> None:
+        chains, others = [each.chain for each in some], [each.any for each in some]
+        self.steps = chains[0].steps
+        self.chances = np.sum([sums.chances for sums in chains], axis=0)
+        counts = np.sum([sums.reweighted(sums.histogram) for sums in others], axis=0)
+        measures = np.sum([sums.reweighted(sums.measures) for sums in others], axis=0)
+        self.straight = counts[:, OPEN]
+        self.counts, self.measures = _by_kind(counts), _by_kind(measures)
+        of_chains = np.sum([sums.reweighted(sums.measures) for sums in chains], axis=0)
+        self.measures[:, OPEN] = _by_kind(of_chains)[:, OPEN]
+        self.of_rings = measures[:, RING]
+        self.closings = np.concatenate([sums.closings for sums in others])
+        self.closings_tried = np.sum([sums.chances[:, TRIED_UP] for sums in others], axis=0)
+        self.openings = np.concatenate([sums.openings for sums in others])
+        self.openings_tried = np.sum([sums.openings_tried for sums in others], axis=0)
 
     def log_ratios(self) -> Floats:
-        """Return ln b_{n+1}/b_n for n = 1 … n_max - 1; NaN where one direction was never tried."""
+        """Return ln b_{n+1}/b_n of open chains, n < n_max; NaN where one was never tried."""
         c = self.chances
         with np.errstate(divide="ignore", invalid="ignore"):
             up = np.log(c[1:-1, UP] / c[1:-1, TRIED_UP])
@@ -179,18 +227,57 @@ class _Pool:
         return np.where(np.isfinite(ratios), ratios, np.nan)
 
     def log_integral(self) -> Floats:
+        """Return (n_max,) ln b_n of open chains."""
         return np.concatenate([[0.0], np.cumsum(self.log_ratios())])
+
+    def ring_over_straight(self, n: int) -> float:
+        """Return the integral of rings of n over that of straight chains of n - 1.
+
+        By the ratios r of closing one and r' of opening the other, Z'/Z = eˢ where ⟨f(r - s)⟩ over
+        chains is ⟨f(r' + s)⟩ over rings, f = 1/(1 + e^-x) (Bennett 1976, https://doi.org/10.1016/
+        0021-9991(76)90078-4).
+        """
+        _, closing, weight = self.closings[self.closings[:, 0] == n - 1].T
+        _, opening, _ = self.openings[self.openings[:, 0] == n].T
+        if not (self.closings_tried[n - 1] and self.openings_tried[n]):
+            return math.nan
+        if not (len(closing) and len(opening)):
+            return 0.0
+        tried = np.log(self.closings_tried[n - 1]) - np.log(self.openings_tried[n])
+
+        def excess(s: float) -> float:
+            there, back = log_expit(closing - s) + weight, log_expit(opening + s)
+            return float(_log_sum(there) - _log_sum(back) - tried)
+
+        span = np.abs(closing).max() + np.abs(opening).max() + np.abs(weight).max() + 50.0
+        return math.exp(float(brentq(excess, -span, span)))
+
+    def rings_over_open(self) -> Floats:
+        """Return (n_max,) integrals of rings over those of open chains."""
+        steps, ratios = self.log_ratios(), np.zeros(len(self.straight))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            straight = self.straight / self.counts[:, OPEN]
+        for n in range(_SMALLEST_RING, len(ratios) + 1):
+            below = straight[n - 2] * np.exp(-steps[n - 2])  # straight of n - 1 over open of n
+            ratios[n - 1] = self.ring_over_straight(n) * below
+        return ratios
 
     def over_open(self) -> Floats:
         """Return (n_max, 4) integrals of each kind over that of open chains; NaN where unseen."""
         with np.errstate(divide="ignore", invalid="ignore"):
             ratios = self.counts / self.counts[:, OPEN, None]
+        ratios[:, _CLOSED] += self.rings_over_open()
         return np.where(np.isfinite(ratios), ratios, np.nan)
 
     def means(self) -> Floats:
         """Return (n_max, 4, columns) means; 0 where a kind was never seen."""
-        measures = self.measures[1:]
-        return np.asarray(measures / np.maximum(measures[..., SEEN, None], 1))
+        found = self.measures / np.where(self.measures[..., :1] > 0, self.measures[..., :1], 1.0)
+        rings = self.of_rings / np.maximum(self.of_rings[:, :1], 1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            share = self.rings_over_open() / self.over_open()[:, _CLOSED]
+        share = np.where(np.isfinite(share), share, 0.0)[:, None]
+        found[:, _CLOSED] = share * rings + (1 - share) * found[:, _CLOSED]
+        return np.asarray(found)
 
     def acceptance(self) -> float:
         c = self.chances.sum(axis=0)
@@ -198,68 +285,117 @@ class _Pool:
 
 
 class _Run:
-    """A growing aggregate and the ln weights (n_max + 1, 4) with which sizes are seen alike."""
+    """An open chain, an aggregate of any kind but a ring, and a ring of every size.
+
+    `bias` (n_max + 1, KINDS) are the ln weights of the aggregate.
+    """
 
     def __init__(
-        self, model: object, state: object, width: float, criteria: Floats, largest: int
+        self,
+        model: Any,
+        states: tuple[State, State],
+        rings: Mapping[int, State],
+        width: float,
+        criteria: Floats,
+        largest: int,
     ) -> None:
-        self.model, self.state, self.width, self.criteria = model, state, width, criteria
-        self.largest = largest
-        self.bias = np.zeros((largest + 1, 4))
-        self.bias[:, 1:] = _OTHERS
+        self.model, self.states, self.rings = model, states, rings
+        self.width, self.criteria, self.largest = width, criteria, largest
+        self.bias = np.zeros((largest + 1, KINDS))
+        self.bias[:, [RING, KNOTTED]] = -np.inf
+        self.bias[:, BRANCHED] = _LESS
         self.steps = np.zeros(largest)
-        self.known: list[_Sums] = []
+        self.known: list[_Stretch] = []
 
-    def grow(self, trials: int, penalty: float = 0.0) -> _Sums:
-        sums = _Sums(self.steps, self.bias, PARTS + 2 * len(self.criteria))
-        kept = sums.chances, sums.histogram, sums.measures
-        grow(
-            self.model,
-            self.state,
-            trials,
-            self.bias,
-            penalty,
-            self.steps,
-            self.width,
-            self.criteria,
-            *kept,
-        )
+    def grow(self, number: int, trials: int, bias: Floats, penalty: float = 0.0) -> _Sums:
+        """Return the sums over the open chain (number 0) or the aggregate (1)."""
+        sums = _Sums(self.steps, bias, PARTS + 2 * len(self.criteria))
+        kept = sums.chances, sums.histogram, sums.measures, sums.closings
+        numbers = bias, penalty, self.steps, 0 if number else BENDS, self.width, self.criteria
+        grow(self.model, self.states[number], trials, *numbers, *kept)
         return sums
 
+    def turn_rings(self, sums: _Sums, trials: int) -> None:
+        for n, ring in self.rings.items():
+            always = np.full_like(self.bias, -np.inf)
+            always[n, RING] = 0.0
+            kept = sums.measures[n, RING], sums.openings
+            sums.openings_tried[n] += turn_ring(
+                self.model, ring, trials, always, self.width, self.criteria, *kept
+            )
+
     def tune(self) -> None:
-        """Find ln weights: first from visits (Wang and Landau), then from chances."""
-        for penalty in _PENALTIES:
-            for _ in range(20):  # until every size was seen
-                sums = self.grow(1000 * self.largest, penalty)
-                self.lower_others(sums)
-                seen = sums.histogram[1:].sum(axis=1)
-                if seen.min() > 0.2 * seen.mean():
-                    break
-        steps = -np.diff(self.bias[1:, OPEN])
+        """Find ln weights: first from visits (Wang and Landau), then from chances and visits."""
+        chain = self.chain_bias()
+        for number, bias in ((0, chain), (1, self.bias)):
+            for penalty in _PENALTIES:
+                for _ in range(20):  # until every size was seen
+                    visits = self.grow(number, 1000 * self.largest, bias, penalty).histogram
+                    seen = visits[1:].sum(axis=1)
+                    if seen.min() > 0.2 * seen.mean():
+                        break
+            if number == 0:
+                self.bias[:, OPEN] = chain[:, OPEN]
+                others = [kind for kind in range(KINDS) if kind not in (OPEN, RING, KNOTTED)]
+                self.bias[:, others] += chain[:, OPEN, None]
+        steps = -np.diff(chain[1:, OPEN])
         steps[4:] = np.median(steps[4:]) if len(steps) > 4 else 0.0
         self.steps = np.concatenate([[0.0], steps])
-        self.bias[:, 1:] += min(_HIGHEST, _FREE_STEP - float(steps[-1])) - _OTHERS
-        self.set_steps(steps)
         for _ in range(_REFINEMENTS):
             self.sample(500 * self.largest)
 
-    def sample(self, trials: int) -> _Sums:
-        """Return the sums of a stretch at fixed weights; then make the weights better by it."""
-        sums = self.grow(trials)
-        self.lower_others(sums)
-        self.known.append(sums)
-        ratios = _Pool(self.known).log_ratios()
-        self.set_steps(np.where(np.isfinite(ratios), ratios, self.steps[1:]))
-        return sums
+    def chain_bias(self) -> Floats:
+        """Return the ln weights of the open chain: those of straight ones for bent ones, too."""
+        bias = np.full_like(self.bias, -np.inf)
+        bias[:, [OPEN, *range(BENT, BENT + BENDS)]] = self.bias[:, OPEN, None]
+        return bias
 
-    def set_steps(self, ratios: Floats) -> None:
-        others = self.bias[1:] - self.bias[1:, OPEN, None]
-        self.bias[1:] = np.concatenate([[0.0], -np.cumsum(ratios)])[:, None] + others
+    def sample(self, trials: int) -> _Stretch:
+        """Return the sums of a stretch at fixed weights; then make the weights better by it.
 
-    def lower_others(self, sums: _Sums) -> None:
-        """Lower the weight of each kind but open chains until little of it is seen.
-
-        A ring or a folded chain opens seldom unless it weighs little.
+        Open chains by their chances, others by visits, so that they are seen as often; branched
+        ones weigh no more than they do.
         """
-        shares = np.maximum(sums.histogram.sum(axis=0) / sums.histogram.sum(), 1e-9)
-        self.bias[:, 1:] -= np.maximum(0.0, np.log(shares[1:] / _SHARE_OF_OTHERS))
+        chain = self.grow(0, trials // 2, self.chain_bias())
+        found = self.grow(1, trials // 2, self.bias)
+        self.turn_rings(found, int(_SHARE_OF_RINGS * trials / self.largest))
+        for sums in (chain, found):
+            sums.trim()
+        self.known.append(_Stretch(chain, found))
+        ratios = _Pool(self.known).log_ratios()
+        ratios = np.where(np.isfinite(ratios), ratios, self.steps[1:])
+        others = self.bias[1:] - self.bias[1:, OPEN, None]
+        excess = np.log((found.histogram[1:] + 1) / (found.histogram[1:, OPEN, None] + 1))
+        others -= np.clip(_DAMPING * excess, -_RISE, _FALL)
+        others[:, OPEN] = 0.0
+        others[:, BRANCHED] = np.minimum(others[:, BRANCHED], 0.0)
+        self.bias[1:] = others + np.concatenate([[0.0], -np.cumsum(ratios)])[:, None]
+        return self.known[-1]
+
+
+def _log_sum(values: Floats) -> float:
+    """Return ln Σ exp."""
+    top = values.max()
+    return float(top) + math.log(np.exp(values - top).sum())
+
+
+def _by_kind(values: Floats) -> Floats:
+    """Return sums (n_max, KINDS, ...) by four kinds: bent chains open, almost closed ones third."""
+    kept = values[:, [OPEN, FOLDED, RING, BRANCHED]].copy()
+    kept[:, OPEN] += values[:, BENT : BENT + BENDS].sum(axis=1)
+    kept[:, _CLOSED] = values[:, BENT + BENDS :].sum(axis=1)
+    return np.asarray(kept)
+
+
+def _ring(n: int, body: Body, model: Any, seed: tuple[int, ...]) -> State:
+    """Return the state of a round ring of n clusters at contact, with dipoles along it."""
+    angle = 2 * np.pi * np.arange(n) / n
+    radius = body.axial_contact_nm / (2 * np.sin(np.pi / n))
+    places = np.stack([np.cos(angle), np.sin(angle), 0 * angle], axis=1) * radius
+    along = np.stack([-np.sin(angle), np.cos(angle), 0 * angle], axis=1)
+    system = System.from_arrays((_EDGE,) * 3, places, align_z(along), body)
+    state = state_of(system, model, seed)
+    count_all_loose(model, state)
+    for _ in range(_REDRAWS if model["polarisability"][0] else 0):
+        redraw_dipoles(model, state)
+    return state

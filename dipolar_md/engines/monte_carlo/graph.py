@@ -10,17 +10,29 @@ from dipolar_md.engines.monte_carlo.kernel import (
     N_CLUSTERS,
     N_ENDS,
     STAMP,
+    nearest,
 )
 from dipolar_md.engines.monte_carlo.random_numbers import (
     compiled,
     whole,
 )
 
-OPEN, FOLDED, RING, BRANCHED = range(4)
-"""Kinds of an aggregate: a lone cluster or a linear chain, held by its bonds alone or folded back
-so that others hold on loosely, too; a ring, or any other aggregate without an end; branched."""
+OPEN, FOLDED, RING, BRANCHED, KNOTTED, BENT = range(6)
+"""Kinds of an aggregate: a lone cluster or a linear chain, held by its bonds alone; a chain folded
+back so that others hold on loosely, too; a ring, or any other aggregate without an end; a branched
+tree; an aggregate with ends and a ring in it. From `BENT` on: chains as the first, by the distance
+of their ends, on the way to a ring."""
+BENDS, STRAIGHT, BEND_STEP = 6, 0.7, 0.1
+"""Number of kinds of bent chains; distance of the ends over the length below which they begin, and
+the width of each."""
+GAPS, WIDEST_GAP, GAP_STEP = 4, 3.0, 0.5
+"""Number of kinds of chains that are almost closed; distance of the ends in contacts below which
+they begin, and the width of each. Strong dipoles pull such ends together."""
+KINDS = BENT + BENDS + GAPS
 LOOSE = 0.5
 """Of the dipole energy of a bond, at least: a pair that holds on loosely."""
+SHORTEST_BENT = 5
+"""Clusters of the shortest chain that can be almost closed."""
 
 
 @compiled
@@ -213,10 +225,42 @@ def draw_free_end(s, total, new):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def kind_of_aggregate(s, number, ends, loose):  # type: ignore[no-untyped-def]
-    """Return the kind of an aggregate of so many clusters, ends and pairs that hold on."""
+def kind_of_aggregate(m, s, number, ends, loose, moved, row):  # type: ignore[no-untyped-def]
+    """Return the kind of an aggregate of so many clusters, ends and pairs that hold on.
+
+    Of cluster `moved` (-1 for none) the place in that row of `trial` counts; a member that isn't
+    `moved` is left out.
+    """
     if ends == 0:
         return RING
     if s.work.counts[N_BRANCHED]:
-        return BRANCHED
-    return OPEN if loose == number - 1 else FOLDED
+        bonds = 0
+        for k in range(s.work.counts[N_CLUSTERS]):
+            bonds += s.cluster[s.cluster[k].alive].degree
+        return BRANCHED if bonds < 2 * number else KNOTTED
+    distance = distance_of_ends(m, s, moved, row) if number >= SHORTEST_BENT else 0.0
+    if 0 < distance < WIDEST_GAP:
+        return BENT + BENDS + min(int((WIDEST_GAP - distance) / GAP_STEP), GAPS - 1)
+    if loose > number - 1:
+        return FOLDED
+    bend = (STRAIGHT - distance / (number - 1)) / BEND_STEP if distance > 0 else -1.0
+    return OPEN if bend < 0 else BENT + min(int(bend), BENDS - 1)
+
+
+@compiled
+def distance_of_ends(m, s, moved, row):  # type: ignore[no-untyped-def]
+    """Return how many contacts the two ends of a chain are apart; see `kind_of_aggregate`."""
+    first, distance2 = -1, 0.0
+    for k in range(s.work.counts[N_ENDS]):
+        i = s.cluster[k].end
+        if s.cluster[i].member == 1 and i != moved:
+            continue
+        if first < 0:
+            first = i
+            continue
+        for axis in range(3):
+            a = s.work.trial[row, axis] if first == moved else s.cluster[first].x[axis]
+            b = s.work.trial[row, axis] if i == moved else s.cluster[i].x[axis]
+            distance2 += nearest(m, axis, a - b) ** 2
+    kind = s.cluster[first].kind
+    return math.sqrt(distance2) / m.contact[kind, kind]

@@ -18,6 +18,7 @@ import math
 import numpy as np
 
 from dipolar_md.engines.monte_carlo.graph import (
+    BENT,
     FOLDED,
     OPEN,
     RING,
@@ -33,6 +34,7 @@ from dipolar_md.engines.monte_carlo.graph import (
     rewire,
 )
 from dipolar_md.engines.monte_carlo.kernel import (
+    N_BRANCHED,
     N_CLUSTERS,
     N_ENDS,
     N_LOOSE,
@@ -47,9 +49,16 @@ from dipolar_md.engines.monte_carlo.kernel import (
 )
 from dipolar_md.engines.monte_carlo.proposals import density_of_places, draw_beside
 from dipolar_md.engines.monte_carlo.random_numbers import compiled, uniform, whole
+from dipolar_md.engines.monte_carlo.turns import turn_some
 
 SHARE_ENDS = 0.85
 """Of the clusters to be added beside an end or taken away from one, while there are ends."""
+SHARE_SHIFTS, SHARE_TURNS = 0.3, 0.1
+"""Of the trials; one half of the others add a cluster, one half take one away."""
+NEVER = -60.0
+"""ln of a ratio of closing or opening a ring that is too small to count."""
+MEASURED = 5
+"""Trials from one aggregate that is measured to the next."""
 UP, DOWN, TRIED_UP, TRIED_DOWN = range(4)
 """Columns of the sums of chances."""
 SEEN, ENERGY, CONTOUR, END_TO_END2, PARTS = range(5)
@@ -136,7 +145,7 @@ def add_one(m, s, bias, now):  # type: ignore[no-untyped-def]
             vanish(s, i)
             return -math.inf, now
     ends = s.work.counts[N_ENDS]
-    then = kind_of_aggregate(s, number + 1, ends, loose)
+    then = kind_of_aggregate(m, s, number + 1, ends, loose, -1, 0)
     log_ratio += math.log(of_both(number + 1, ends, 1.0 if s.cluster[i].place >= 0 else 0.0, 1.0))
     if log_chance < log_ratio + bias[number + 1, then] - bias[number, now]:
         s.work.energy += after
@@ -168,7 +177,9 @@ def take_one(m, s, bias, now):  # type: ignore[no-untyped-def]
     partners = partners_of(s, i)
     for j in partners:
         part(s, i, j)
-    then = kind_of_aggregate(s, number - 1, ends, loose)
+    c.member = 1
+    then = kind_of_aggregate(m, s, number - 1, ends, loose, -1, 0)
+    c.member = 0
     step = bias[number - 1, then] - bias[number, now]
     if math.log(uniform(s.work.rng)) < log_ratio + step:
         s.work.counts[N_LOOSE] = loose
@@ -203,7 +214,7 @@ def shift_one(m, s, bias, now, width):  # type: ignore[no-untyped-def]
     old = partners_of(s, i)
     if not rewire(s, i, find_bonds(m, s, c.kind, place[3:6], 1), s.work.fresh):
         return
-    then = kind_of_aggregate(s, number, s.work.counts[N_ENDS], loose)
+    then = kind_of_aggregate(m, s, number, s.work.counts[N_ENDS], loose, i, 0)
     log_ratio += bias[number, then] - bias[number, now]
     if math.log(uniform(s.work.rng)) < log_ratio and connected(s):
         s.work.energy += after - before
@@ -245,7 +256,7 @@ def add_measures(m, s, kind, criteria, row):  # type: ignore[no-untyped-def]
                 if r < criteria[c, 0] and energy < criteria[c, 1]:
                     bonds[c] += 1
     row[CONTOUR] += contour
-    if kind <= FOLDED and number > 1:
+    if number > 1 and s.work.counts[N_ENDS] == 2 and s.work.counts[N_BRANCHED] == 0:
         a, b = s.cluster[s.cluster[0].end].x, s.cluster[s.cluster[1].end].x
         row[END_TO_END2] += (a[0] - b[0]) ** 2 + (a[1] - b[1]) ** 2 + (a[2] - b[2]) ** 2
     for c in range(len(criteria)):
@@ -254,39 +265,123 @@ def add_measures(m, s, kind, criteria, row):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def grow(m, s, trials, bias, penalty, steps, width, criteria, chances, histogram, measures):  # type: ignore[no-untyped-def]
-    """Do a number of trials on one aggregate, a third each to shift, to add and to take away.
+def is_open(kind, bends):  # type: ignore[no-untyped-def]
+    """Return whether a kind is an open chain, or one of the first kinds of bent ones."""
+    return kind == OPEN or BENT <= kind < BENT + bends
 
-    Sizes run from 1 to len(bias) - 1, with ln weights `bias` (sizes, 4) by kind, of which each
-    visit of a size takes `penalty` (Wang & Landau 2001, https://doi.org/10.1103/
+
+@compiled
+def linear(kind):  # type: ignore[no-untyped-def]
+    """Return whether a kind is a chain, of whatever shape."""
+    return kind in (OPEN, FOLDED) or kind >= BENT
+
+
+@compiled
+def keep_ratio(ratios, number, log_ratio, log_weight):  # type: ignore[no-untyped-def]
+    """Keep ln of a ratio and of its weight with a size in a free row; the first counts the rows."""
+    count = int(ratios[0, 0])
+    if count + 1 < len(ratios):
+        row = ratios[count + 1]
+        row[0], row[1], row[2] = number, log_ratio, log_weight
+        ratios[0, 0] = count + 1
+
+
+@compiled
+def kind_now(m, s):  # type: ignore[no-untyped-def]
+    """Return the kind of the aggregate as it is."""
+    number, ends = s.work.counts[N_CLUSTERS], s.work.counts[N_ENDS]
+    return kind_of_aggregate(m, s, number, ends, s.work.counts[N_LOOSE], -1, 0)
+
+
+@compiled
+def grow(  # type: ignore[no-untyped-def]
+    m,
+    s,
+    trials,
+    bias,
+    penalty,
+    steps,
+    bends,
+    width,
+    criteria,
+    chances,
+    histogram,
+    measures,
+    closings,
+):
+    """Do a number of trials on one aggregate: shift one, turn some, add one, take one away.
+
+    Sizes run from 1 to len(bias) - 1, with ln weights `bias` (sizes, KINDS) by kind, of which each
+    visit of a size and kind takes `penalty` (Wang & Landau 2001, https://doi.org/10.1103/
     PhysRevLett.86.2050; 0 to sample). Added to: `chances` (sizes, 4) of steps between open
-    aggregates if their weights were e^`steps` apart, whatever the bias is; `histogram` (sizes, 4)
-    of kinds; `measures` (sizes, 4, columns) of each kind, by stricter bond `criteria`.
+    aggregates, the first `bends` kinds of bent ones included, if their weights were e^`steps`
+    apart, whatever the bias is; `histogram` (sizes, KINDS); `measures` (sizes, KINDS, columns), by
+    stricter bond `criteria`; `closings` the ratios of additions by which chains would become
+    rings, and the weight of these chains over that of straight ones.
     """
     most = len(bias) - 1
     for trial in range(trials):
-        number = s.work.counts[N_CLUSTERS]
-        now = kind_of_aggregate(s, number, s.work.counts[N_ENDS], s.work.counts[N_LOOSE])
+        number, now = s.work.counts[N_CLUSTERS], kind_now(m, s)
         move = uniform(s.work.rng)
-        if move < 1 / 3:
+        if move < SHARE_SHIFTS:
             shift_one(m, s, bias, now, width)
-        elif move < 2 / 3:
+        elif move < SHARE_SHIFTS + SHARE_TURNS:
+            turn_some(m, s, bias, now)
+        elif move < (1 + SHARE_SHIFTS + SHARE_TURNS) / 2:
             if number < most:
                 ratio, then = add_one(m, s, bias, now)
-                if now == OPEN:
+                if is_open(now, bends):
                     chances[number, TRIED_UP] += 1
-                    if then == OPEN:
+                    if is_open(then, bends):
                         chances[number, UP] += math.exp(min(0.0, ratio - steps[number]))
+                if then == RING and linear(now) and ratio > NEVER:
+                    keep_ratio(closings, number, ratio, bias[number, OPEN] - bias[number, now])
         elif number > 1:
             ratio, then = take_one(m, s, bias, now)
-            if now == OPEN:
+            if is_open(now, bends):
                 chances[number, TRIED_DOWN] += 1
-                if then == OPEN:
+                if is_open(then, bends):
                     chances[number, DOWN] += math.exp(min(0.0, ratio + steps[number - 1]))
-        number = s.work.counts[N_CLUSTERS]
-        kind = kind_of_aggregate(s, number, s.work.counts[N_ENDS], s.work.counts[N_LOOSE])
+        number, kind = s.work.counts[N_CLUSTERS], kind_now(m, s)
         histogram[number, kind] += 1
-        for other in range(4):
-            bias[number, other] -= penalty
-        if trial % 20 == 0:
+        bias[number, kind] -= penalty
+        if trial % MEASURED == 0:
             add_measures(m, s, kind, criteria, measures[number, kind])
+
+
+@compiled
+def turn_ring(m, s, trials, bias, width, criteria, measures, openings):  # type: ignore[no-untyped-def]
+    """Do a number of trials on a ring, which stays one by `bias`, half of them shifts.
+
+    Returns:
+        How often a cluster was to be taken away; the ratios of those by which the ring would
+        become a chain are added to `openings`, what it measures to `measures`.
+    """
+    number, tried = s.work.counts[N_CLUSTERS], 0
+    for trial in range(trials):
+        move = uniform(s.work.rng)
+        if move < 0.5:
+            shift_one(m, s, bias, RING, width)
+        elif move < 0.7:
+            turn_some(m, s, bias, RING)
+        else:
+            tried += 1
+            ratio, then = take_one(m, s, bias, RING)
+            if linear(then) and ratio > NEVER:
+                keep_ratio(openings, number, ratio, 0.0)
+        if trial % MEASURED == 0:
+            add_measures(m, s, RING, criteria, measures)
+    return tried
+
+
+@compiled
+def count_all_loose(m, s):  # type: ignore[no-untyped-def]
+    """Count the pairs that hold on to each other, were it only loosely."""
+    total = 0
+    for k in range(s.work.counts[N_CLUSTERS]):
+        c = s.cluster[s.cluster[k].alive]
+        c.member = 1
+        surroundings(m, s, c.kind, c.x, 0)
+        c.member = 0
+        total += count_loose(m, s, c.kind, c.u, 0)
+    s.work.counts[N_LOOSE] = total // 2
