@@ -1,15 +1,16 @@
 """What each model costs: shape × dipole × electrostatics × polarisation × engine, steps/s by size.
 
-All start from a gas of R-Au-Cu at 10 mM in vacuum and take Langevin steps of 0.5 ps (0.2 ps with
+All start from a gas of R-Au-Cu at 10 mM in vacuum and take Langevin steps of 0.5 ps (0.12 ps with
 induced dipoles, whose springs would reach too far), with one
 thread on the CPU, for a stated time. Each run is a process of its own; a round runs every model
 once, rounds alternate their order, and the median is reported with its range. Start-up, and the
 choice of mesh and real-space cutoff of an Ewald sum, are left out of the rate and reported apart.
-The cost exponent x is the slope of log(time per step) over log N. Nothing is asserted: times belong
-to a machine.
+What induced dipoles cost is the CPU time of a step over that of the same model without them, round
+by round. The cost exponent x is the slope of log(time per step) over log N. Nothing is asserted:
+times belong to a machine.
 
     python benchmarks/models.py [--clusters 500 5000 50000] [--seconds 10] [--repeats 3]
-        [--limit 600] [--engines lammps hoomd] [--json FILE] [--markdown FILE]
+        [--limit 600] [--engines lammps hoomd] [--only WORD …] [--json FILE] [--markdown FILE]
 """
 
 import argparse
@@ -31,7 +32,7 @@ from dipolar_md.engines.choice import inspect_engine
 from dipolar_md.engines.protocol import Report
 
 KEYS = ("shape", "dipole", "electrostatics", "polarisation")
-SPRING_TIME_STEP_PS = 0.2
+SPRING_TIME_STEP_PS = 0.12
 CONCENTRATION_MM, TIME_STEP_PS, CUTOFF_NM, SKIN_NM = 10.0, 0.5, 10.0, 1.5
 ENVIRONMENT = dm.Environment(298.15, 1.0, CONCENTRATION_MM)
 
@@ -60,18 +61,20 @@ def measure(case: dict, seconds: float) -> dict:
     """Return steps per second of one model, timed from the first chunk on."""
     gas, terms, stage = model(*(case[key] for key in KEYS), case["clusters"])
     engine, _ = dm.choose_engine(case["engine"], "cpu")
-    clock: list[float] = []
+    clock: list[tuple[float, float]] = []
 
     def observe(report: Report) -> bool:
-        clock.append(time.perf_counter())
-        return len(clock) > 2 and clock[-1] - clock[0] > seconds
+        clock.append((time.perf_counter(), time.process_time()))
+        return len(clock) > 2 and clock[-1][0] - clock[0][0] > seconds
 
     begin = time.perf_counter()
     engine.run(gas, terms, stage, observe)
     steps = (len(clock) - 1) * stage.chunk_steps
+    wall, cpu = (last - first for first, last in zip(clock[0], clock[-1], strict=True))
     return {
-        "steps_per_second": steps / (clock[-1] - clock[0]),
-        "seconds_before_the_first_chunk_ended": clock[0] - begin,
+        "steps_per_second": steps / wall,
+        "cpu_seconds_per_step": cpu / steps,
+        "seconds_before_the_first_chunk_ended": clock[0][0] - begin,
         "memory_MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "ewald": engine.settings.ewald.get("dry"),
         "version": engine.version,
@@ -102,14 +105,27 @@ def exponent(rates: dict[int, float]) -> float | None:
     return slope
 
 
+def cost_of_induction(row: dict, others: list[dict], n: int) -> str:
+    """Return CPU time per step over that of the model without induced dipoles, by rounds."""
+    if row["polarisation"] == "none":
+        return "–"
+    plain = {key: row[key] for key in (*KEYS, "engine")} | {"polarisation": "none"}
+    twins = [other for other in others if plain.items() <= other.items()]
+    pairs = zip(row["sizes"][str(n)]["runs"], twins[0]["sizes"][str(n)]["runs"], strict=False)
+    ratios = [soft["cpu_seconds_per_step"] / hard["cpu_seconds_per_step"] for soft, hard in pairs]
+    if not ratios:
+        return "–"
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})"
+
+
 def table(results: list[dict], sizes: list[int]) -> str:
     """Return the results as a Markdown table."""
     heads = [f"steps/s, N = {n:,}" for n in sizes]
     lines = [
         "| shape | dipole | electrostatics | polarisation | engine | "
         + " | ".join(heads)
-        + " | cost ∝ N^x |",
-        "|---" * (6 + len(sizes)) + "|",
+        + f" | cost ∝ N^x | CPU of induced dipoles, N = {sizes[0]:,} |",
+        "|---" * (7 + len(sizes)) + "|",
     ]
     for row in results:
         cells = [row[key] for key in (*KEYS, "engine")]
@@ -121,6 +137,7 @@ def table(results: list[dict], sizes: list[int]) -> str:
             else:
                 cells.append(size["trouble"])
         cells.append("–" if row["exponent"] is None else f"{row['exponent']:.2f}")
+        cells.append(cost_of_induction(row, results, sizes[0]))
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -150,7 +167,8 @@ def compare(options: argparse.Namespace) -> dict:
     cases = [
         dict(zip((*KEYS, "engine"), kind, strict=True))
         for kind in kinds
-        if refusal(kind[4], *model(*kind[:4], min(options.clusters))) is None
+        if set(options.only) <= set(kind)
+        and refusal(kind[4], *model(*kind[:4], min(options.clusters))) is None
     ]
     for case in cases:
         case["sizes"] = {
@@ -183,6 +201,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, help="rounds of alternated runs")
     parser.add_argument("--limit", type=float, default=600.0, help="seconds a run may take in all")
     parser.add_argument("--engines", nargs="+", default=["lammps", "hoomd"])
+    parser.add_argument("--only", nargs="+", default=[], help="words that a model must have")
     parser.add_argument("--json", type=Path, help="file for the JSON, too")
     parser.add_argument("--markdown", type=Path, help="file for the table, too")
     parser.add_argument("--one", help=argparse.SUPPRESS)

@@ -18,6 +18,11 @@ from .analysis.growth import (
     growth_law as growth_law,
 )
 from .analysis.handedness import Handedness as Handedness, Twist as Twist, handedness as handedness
+from .analysis.induction import (
+    ClusterDipoles as ClusterDipoles,
+    DipolesAt as DipolesAt,
+    cluster_dipoles as cluster_dipoles,
+)
 from .analysis.micrograph import (
     ImageQuality as ImageQuality,
     Measurement as Measurement,

@@ -49,7 +49,7 @@ FOREIGN = {  # who may import what is nobody else's business
     "rsciio": set(),  # images loads a reader by name, when a file needs it
     "matplotlib": {
         *("plots.style", "plots.run", "plots.measured", "plots.phase", "plots.body"),
-        *("plots.study", "plots.inference", "plots.prediction"),
+        *("plots.study", "plots.inference", "plots.prediction", "plots.induction"),
         *("reports.run", "reports.micrograph", "reports.inference", "files"),
     },
     "typer": {"commands.main", "commands.study", "commands.predict", "commands.micrograph"},

@@ -111,7 +111,9 @@ def compute_polarisability(
     """
     if method not in get_args(PolarisabilityMethod):
         known = ", ".join(get_args(PolarisabilityMethod))
-        raise InputError(f"polarisability method must be one of {known} (found '{method}')")
+        raise InputError(
+            f"polarisability method must be one of {known}, or a number in nm3 (found '{method}')"
+        )
     charge = net_charge_e if net_charge_e is not None else molecule.net_charge_e or 0
     name = molecule.path.rsplit("/", 1)[-1]
     if stated_nm3 is not None:

@@ -211,7 +211,7 @@ def print_analysis(run: "Run", analysis: "Analysis") -> None:
         ("chains wrap the periodic box", "yes" if s.percolating else "no"),
     ):
         table.add_row(name, value)
-    for name, value in _handedness_rows(analysis):
+    for name, value in (*_handedness_rows(analysis), *_dipole_rows(analysis)):
         table.add_row(name, value)
     out.print(table)
     number = s.independent_samples["mean_chain_length"]
@@ -236,6 +236,17 @@ def _handedness_rows(analysis: "Analysis") -> Iterator[tuple[str, str]]:
         yield "  in a random order", f"{100 * (turns.random_alternation or 0):.1f} %"
     for kind, twist in turns.twists.items():
         yield f"helicity ⟨sin nθ⟩ of {kind} bonds", plus_minus(twist.sine)
+
+
+def _dipole_rows(analysis: "Analysis") -> Iterator[tuple[str, str]]:
+    """Yield the dipoles of polarisable clusters by place, and what their energy is made of."""
+    if analysis.dipoles is None:
+        return
+    yield "dipole, permanent", f"{analysis.dipoles.permanent_D:.2f} D"
+    for place, found in analysis.dipoles.places.items():
+        yield f"  total, {place}", plus_minus(found.total_D, "D")
+    for name, energy in analysis.dipoles.energies_kJ_mol.items():
+        yield f"energy per cluster, {name}", plus_minus(energy, "kJ/mol")
 
 
 def print_verification(title: str, n: int, found: "Verification") -> None:

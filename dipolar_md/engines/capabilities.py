@@ -133,6 +133,12 @@ ENGINES: Mapping[str, str] = MappingProxyType(
 )
 """Engines of the table, by the name in its head."""
 
+MOVING_INDUCTION = (
+    "molecular dynamics needs polarisation = 'centre', dipole = 'charges' and electrostatics = "
+    "'ewald'; Monte Carlo polarisation = 'centre', dipole = 'point' and electrostatics = 'cutoff'"
+)
+"""What engines that move clusters can do with induced dipoles."""
+
 _OF_INDUCTION = (Feature.POLARISED_POINTS, Feature.POLARISED_OTHERWISE, Feature.POLARISED_SITES)
 _INTEGRATORS = {
     "langevin": Feature.LANGEVIN,
@@ -257,11 +263,7 @@ def _hint(feature: Feature, found: Capability, engine: str) -> str:
     if found.support is Support.WITH_CHARGES:
         return "use dipole = 'charges'"
     if feature in _OF_INDUCTION:
-        return (
-            "engine 'direct' evaluates it, Monte Carlo samples point dipoles with a cutoff; "
-            "molecular dynamics needs polarisation = 'centre', dipole = 'charges' and "
-            "electrostatics = 'ewald'"
-        )
+        return f"engine 'direct' evaluates it; {MOVING_INDUCTION}"
     if feature is Feature.CHARGES_TRUNCATED:
         return "use electrostatics = 'ewald', or dipole = 'point'"
     others = [

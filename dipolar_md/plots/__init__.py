@@ -10,6 +10,7 @@ saves it, at the width of a journal's column:
 """
 
 from dipolar_md.plots.body import draw_contact_surface, draw_sites
+from dipolar_md.plots.induction import draw_dipoles, draw_energy_split
 from dipolar_md.plots.inference import draw_joint, draw_marginal, draw_shares
 from dipolar_md.plots.measured import (
     draw_comparison,
@@ -42,6 +43,8 @@ __all__ = [
     "draw_comparison",
     "draw_contact_surface",
     "draw_dipole_scan",
+    "draw_dipoles",
+    "draw_energy_split",
     "draw_expectation",
     "draw_film",
     "draw_growth",

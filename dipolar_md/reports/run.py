@@ -12,6 +12,7 @@ from dipolar_md.analysis.bonds import energy_minimum
 from dipolar_md.analysis.chains import find_chains
 from dipolar_md.analysis.growth import Growth, growth
 from dipolar_md.analysis.handedness import Handedness, fold, handedness
+from dipolar_md.analysis.induction import ClusterDipoles, cluster_dipoles
 from dipolar_md.analysis.nanowires import (
     ChainRow,
     NanowireStatistics,
@@ -41,6 +42,8 @@ class Analysis(NamedTuple):
         summary: What `summary.json` holds.
         figures: Paths of the figures.
         handedness: Alternation and twist along the chains; None where nothing tells them.
+        dipoles: Total dipoles by place in the chains, and what the energy is made of; None where no
+            induced dipoles were recorded.
     """
 
     statistics: NanowireStatistics
@@ -49,6 +52,7 @@ class Analysis(NamedTuple):
     summary: dict[str, Any]
     figures: tuple[Path, ...]
     handedness: Handedness | None
+    dipoles: ClusterDipoles | None
 
 
 def analyze(
@@ -78,6 +82,7 @@ def analyze(
     comparison = compare(statistics, loaded) if loaded else None
     expected = _expected_mean_length(trajectory[-1])
     turns = _handedness(trajectory, statistics.window_ns)
+    dipoles = _dipoles(trajectory, statistics.window_ns)
     band = _spacing_band(loaded)
     summary = {
         **statistics.summary(),
@@ -88,6 +93,7 @@ def analyze(
         "expected_mean_chain_length": expected,
         "pair_energy_minimum": energy_minimum(statistics.reduced_energies),
         "handedness": _turns_summary(turns) if turns else None,
+        "induction": dipoles.summary() if dipoles else None,
         "reference": comparison.summary() if comparison else None,
     }
     if summary["times"] != "physical friction":  # a life in ns would be taken for a physical one
@@ -99,7 +105,9 @@ def analyze(
     rows = [row._asdict() for row in statistics.chains]
     write_csv(run.path / "chains.csv", rows, ChainRow._fields)
     figures = _draw(run, trajectory[-1], statistics, growth(trajectory), expected, band)
-    return Analysis(statistics, comparison, expected, summary, figures, turns)
+    if dipoles:
+        figures = (*figures, _draw_dipoles(dipoles, run.path / "figures" / "dipoles.png"))
+    return Analysis(statistics, comparison, expected, summary, figures, turns, dipoles)
 
 
 def _expected_mean_length(last: Frame) -> float | None:
@@ -119,8 +127,19 @@ def _handedness(trajectory: Trajectory, window_ns: tuple[float, float]) -> Hande
     """Return the handedness along the chains of the analysed frames; None without rings."""
     if all(fold(body) == 1 for body in trajectory[-1].system.bodies):
         return None
+    return handedness(_within(trajectory, window_ns))
+
+
+def _dipoles(trajectory: Trajectory, window_ns: tuple[float, float]) -> ClusterDipoles | None:
+    """Return the dipoles of the analysed frames; None where no induced ones were recorded."""
+    if trajectory[-1].system.induced_dipoles is None:
+        return None
+    return cluster_dipoles(_within(trajectory, window_ns))
+
+
+def _within(trajectory: Trajectory, window_ns: tuple[float, float]) -> list[Frame]:
     first, last = window_ns
-    return handedness([frame for frame in trajectory if first <= frame.time_ns <= last])
+    return [frame for frame in trajectory if first <= frame.time_ns <= last]
 
 
 def _turns_summary(turns: Handedness) -> dict[str, Any]:
@@ -202,6 +221,20 @@ def _draw(
         save_drawing(course_panels, folder / "growth.png", size=(3.35, 2.9), rows=(3, 2)),
         save_drawing(pair_energy, folder / "pair_energy.png", size=None),
     )
+
+
+def _draw_dipoles(dipoles: ClusterDipoles, path: Path) -> Path:
+    """Draw dipoles by place, and the energies beside them."""
+    from dipolar_md import plots
+
+    spread = {place: found.percentiles_D for place, found in dipoles.places.items()}
+    energies = {name: (e.value, e.error) for name, e in dipoles.energies_kJ_mol.items()}
+
+    def draw(axes: Any) -> object:
+        plots.draw_dipoles(axes[0], spread, dipoles.permanent_D)
+        return plots.draw_energy_split(axes[1], energies)
+
+    return save_drawing(draw, path, panels=2)
 
 
 def draw_outlook(outlook: Outlook, path: str | Path) -> Path:

@@ -7,9 +7,10 @@ from typing import NamedTuple
 import numpy as np
 
 from dipolar_md import theory
+from dipolar_md.engines.capabilities import MOVING_INDUCTION
 from dipolar_md.engines.springs import LARGEST_ARM_NM, longest_time_step
 from dipolar_md.engines.stage import Environment, Stage
-from dipolar_md.errors import InputError
+from dipolar_md.errors import InputError, UnsupportedError
 from dipolar_md.model.body import Body
 from dipolar_md.model.contacts import bond, closest_approach
 from dipolar_md.model.expectation import contact_coupling, expected_mean_length
@@ -29,6 +30,8 @@ MAX_SCALING = 0.1
 MIN_CHARGE_DISTANCE_NM = 0.9
 SPENT_KT = 10.0
 """Energy with which two clusters may run into each other."""
+SOLVENT_TOLERANCE = 0.1
+"""By how much a stage's permittivity may differ from its solvent's, as at another temperature."""
 MAX_PHASE_PER_STEP = 0.5
 """Largest ω Δt: at 0.7 the shipped drop-cast blows up, at 0.46 its kT holds within 1 %."""
 
@@ -66,7 +69,9 @@ def preflight(recipe: str | Path | Recipe | Plan) -> list[StageOutlook]:
 
     Raises:
         InputError: An unknown reference, a box too small for the cutoff, a density that can't flow,
-            or a time step that can't follow the fastest motion; each with what to change.
+            a polarisation catastrophe, ligands that count twice, or a time step that can't follow
+            the fastest motion; each with what to change.
+        UnsupportedError: Induced dipoles that no engine moves.
     """
     plan = make_plan(recipe)
     if plan.recipe.reference is not None:
@@ -203,18 +208,12 @@ def _check_polarisation(plan: Plan, body: Body) -> None:
     """Raise before a polarisation catastrophe, or where the ligands' answer is counted twice."""
     if not body.polarisability_nm3:
         return
+    _check_that_it_moves(plan, body)
+    if not plan.recipe.screening_beside_polarisation:
+        _check_screening(plan)
     ends = [plan.stages[0].start, *(stage.end for stage in plan.stages)]
     permittivities = [environment.relative_permittivity for environment in ends]
-    dried = permittivities[-1] < permittivities[0]
-    if dried and permittivities[-1] > 1 and not plan.recipe.screening_beside_polarisation:
-        raise InputError(
-            f"stage '{plan.stages[-1].name}': relative_permittivity = {permittivities[-1]:g} "
-            f"remains after drying, beside polarisation = '{plan.recipe.polarisation}': both count "
-            "the ligands' answer. End at 1 (it means solvent only), or set "
-            "screening_beside_polarisation = true"
-        )
-    hottest = max(environment.temperature_K for environment in ends)
-    nearest = closest_approach(body, SPENT_KT * thermal_energy(hottest))
+    nearest = _nearest(plan, body)
     points = body.polarisable_points.screened(min(permittivities))
     share = catastrophe_share(points, nearest)
     if share >= 1:
@@ -227,16 +226,59 @@ def _check_polarisation(plan: Plan, body: Body) -> None:
         )
 
 
+def _check_that_it_moves(plan: Plan, body: Body) -> None:
+    """Raise where no engine moves clusters with such induced dipoles."""
+    summed = plan.interactions.electrostatics == "ewald"
+    charged = not plan.samples_equilibrium  # dynamics: springs; Monte Carlo: points
+    if body.polarisable_points.damped or not body.has_charges == summed == charged:
+        recipe = plan.recipe
+        raise UnsupportedError(
+            f"polarisation = '{recipe.polarisation}' with dipole = '{recipe.dipole}' and "
+            f"electrostatics = '{recipe.electrostatics}' moves in no engine, though engine "
+            f"'direct' evaluates it and describe says what theory expects: {MOVING_INDUCTION}"
+        )
+
+
+def _check_screening(plan: Plan) -> None:
+    """Raise where a stage has a permittivity that is not its solvent's.
+
+    What a stage leaves out stays as it was, the solvent with the permittivity.
+    """
+    solvent, expected = "no solvent is named", 0.0
+    for spec, stage in zip(plan.recipe.stages, plan.stages, strict=True):
+        if spec.solvent is not None:
+            expected = spec.solvent_permittivity or 0.0
+            solvent = f"solvent '{spec.solvent}' has {expected:g}"
+        elif spec.relative_permittivity is not None:
+            solvent, expected = "no solvent is named", 0.0
+        found = stage.end.relative_permittivity
+        if found > 1 and abs(found - expected) > SOLVENT_TOLERANCE * found:
+            raise InputError(
+                f"stage '{stage.name}': relative_permittivity = {found:g} beside polarisation = "
+                f"'{plan.recipe.polarisation}', and {solvent}: a dry film's permittivity is the "
+                "clusters' own answer, which would count twice. End at 1, name the solvent "
+                f"(stages.{stage.name}.solvent), or set screening_beside_polarisation = true"
+            )
+
+
+def _nearest(plan: Plan, body: Body) -> float:
+    """Return how near (nm) two bodies come to each other when they are hottest."""
+    ends = [plan.stages[0].start, *(stage.end for stage in plan.stages)]
+    hottest = max(environment.temperature_K for environment in ends)
+    return closest_approach(body, SPENT_KT * thermal_energy(hottest))
+
+
 def _check_springs(plan: Plan, body: Body) -> None:
     """Raise where Δt is too long for induced dipoles on springs."""
     if not body.polarisability_nm3 or body.polarisable_points.damped or not body.has_charges:
         return
-    longest, step = longest_time_step(body), plan.stages[0].time_step_ps
+    longest = longest_time_step(body, _nearest(plan, body))
+    step = plan.stages[0].time_step_ps
     if step > longest:
         raise InputError(
             f"time_step_ps = {step:g} is too long for the induced dipoles of '{body.name}': their "
             f"springs would reach farther than {LARGEST_ARM_NM} nm in a chain; at most "
-            f"{math.floor(100 * longest) / 100:.2g} ps"
+            f"{_rounded_down(longest):.2g} ps"
         )
 
 
@@ -260,9 +302,13 @@ def _check_time_step(plan: Plan, stage: Stage, body: Body) -> None:
         fastest = np.concatenate([np.sqrt(springs / inertias), frictions / inertias])
     longest = MAX_PHASE_PER_STEP / float(fastest.max())
     if stage.time_step_ps > longest:
-        digits = 10.0 ** (1 - math.floor(math.log10(longest)))
-        shown = math.floor(longest * digits) / digits  # two digits, rounded down: it must work
         raise InputError(
             f"time_step_ps = {stage.time_step_ps:g} is too long for '{body.name}': its fastest "
-            f"motion in a chain (or its friction) allows at most {shown:.2g} ps"
+            f"motion in a chain (or its friction) allows at most {_rounded_down(longest):.2g} ps"
         )
+
+
+def _rounded_down(value: float) -> float:
+    """Return a bound in two digits that must work."""
+    digits = 10.0 ** (1 - math.floor(math.log10(value)))
+    return math.floor(value * digits) / digits

@@ -13,7 +13,7 @@ from typing import Any, Literal, Self
 import tomli_w
 from pydantic import Field, model_validator
 
-from dipolar_md.chemistry.cluster import Cluster, load_cluster
+from dipolar_md.chemistry.cluster import Cluster, load_cluster, load_solvent
 from dipolar_md.errors import InputError
 from dipolar_md.parameters import (
     Count,
@@ -58,7 +58,8 @@ class StageSpec(Parameters):
     """A stage of a recipe: its duration and the environment it ends in.
 
     `sampling = "dynamics"` lasts `time_ns`; `"equilibrium"` is Monte Carlo without time, for so
-    many `sweeps` of one trial per cluster.
+    many `sweeps` of one trial per cluster. `solvent` says, by shipped name or file, whose
+    permittivity is stated; one stated without it is a dry film's.
     """
 
     name: Text
@@ -67,6 +68,7 @@ class StageSpec(Parameters):
     sweeps: Count | None = None
     concentration_mM: Positive | None = None
     relative_permittivity: float | None = Field(default=None, ge=1, le=1e6, strict=True)
+    solvent: Text | None = None
     temperature_K: Positive | None = None
     thickness_nm: Positive | None = None
     field_V_nm: tuple[Number, Number, Number] | None = None
@@ -82,6 +84,21 @@ class StageSpec(Parameters):
         if getattr(self, other) is not None:
             raise ValueError(f"{other} is of no use with sampling = '{self.sampling}'")
         return self
+
+    @model_validator(mode="after")
+    def _knows_its_solvent(self) -> Self:
+        try:
+            _ = self.solvent_permittivity
+        except InputError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+    @property
+    def solvent_permittivity(self) -> float | None:
+        """ε_r of the solvent; None without one."""
+        if self.solvent is None:
+            return None
+        return load_solvent(self.solvent).relative_permittivity.value
 
 
 class Recipe(Parameters):
@@ -100,7 +117,8 @@ class Recipe(Parameters):
         attraction_kT: Depth of the well between cores, kT at 298.15 K; none where not given.
         attraction: `none` or `c6`, see `coarse_grain`.
         polarisation: Where the clusters' polarisability sits, see `coarse_grain`; a permittivity
-            that remains after drying is then refused, since both would count the ligands.
+            above 1 is then refused in stages that name no solvent, since both would count the
+            ligands.
         polarisability_nm3: Polarisability in place of every cluster's own, nm³.
         contact_calibration: Whether diameters are solved with induction, see `coarse_grain`.
         screening_beside_polarisation: Whether such a permittivity is allowed all the same.
@@ -301,6 +319,9 @@ def _resolve_paths(data: dict[str, Any], folder: Path) -> None:
             return name
         return str((folder / name).resolve())
 
+    for stage in data["stages"] if isinstance(data.get("stages"), list) else ():
+        if isinstance(stage, dict) and "solvent" in stage:
+            stage["solvent"] = beside(stage["solvent"])
     if "reference" in data:
         data["reference"] = beside(data["reference"])
     if isinstance(data.get("components"), list):

@@ -248,6 +248,7 @@ class Study(Parameters):
             for key in axis.keys or [self._key(name)]:
                 if name == "solvent":
                     value = load_solvent(str(point[name])).relative_permittivity.value
+                    overrides[key.replace("relative_permittivity", "solvent")] = point[name]
                 overrides[key] = _as_recipe(key, value)
         text = json.dumps([self.seed, point], sort_keys=True)
         overrides["seed"] = int(hashlib.sha256(text.encode()).hexdigest()[:7], 16)

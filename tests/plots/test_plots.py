@@ -536,3 +536,29 @@ def test_all_names_of_the_plots_are_there():
     assert all(hasattr(plots, name) for name in plots.__all__)
     drawn = {name for name in vars(plots) if name.startswith("draw_")}
     assert drawn <= set(plots.__all__)
+
+
+# --- Induction ------------------------------------------------------------------------------------
+
+
+def test_dipoles_stand_at_their_place(figure):
+    places = {"end": [44.0, 47.0, 50.0, 53.0, 58.0], "inner": [48.0, 53.0, 57.0, 60.0, 66.0]}
+    ax = plots.draw_dipoles(figure.subplots(), places, 43.4)
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["end", "inner"]
+    assert line(ax, "permanent dipole").get_ydata() == pytest.approx([43.4, 43.4])
+    boxes = [patch for patch in ax.patches if isinstance(patch, Rectangle)]
+    assert [(b.get_y(), b.get_height()) for b in boxes] == [(47.0, 6.0), (53.0, 7.0)]
+    whiskers, medians = collections(ax, LineCollection)
+    assert [s[:, 1].tolist() for s in whiskers.get_segments()] == [[44.0, 58.0], [48.0, 66.0]]
+    assert [s[0, 1] for s in medians.get_segments()] == [50.0, 57.0]
+
+
+def test_the_parts_of_the_energy_have_their_errors(figure):
+    parts = {"steric": (8.0, 0.1), "permanent": (-60.0, 0.5), "induction": (-12.0, None)}
+    ax = plots.draw_energy_split(figure.subplots(), parts)
+    assert [text.get_text() for text in ax.get_xticklabels()] == list(parts)
+    bars = [patch for patch in ax.patches if isinstance(patch, Rectangle)]
+    assert [bar.get_height() for bar in bars] == [8.0, -60.0, -12.0]
+    (errors,) = collections(ax, LineCollection)
+    lengths = [np.ptp(s[:, 1]) for s in errors.get_segments()]
+    assert lengths == pytest.approx([0.2, 1.0, 0.0])

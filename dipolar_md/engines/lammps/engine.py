@@ -45,6 +45,7 @@ from dipolar_md.model.interactions import Interactions
 from dipolar_md.model.system import System
 from dipolar_md.units import thermal_energy
 
+_SIGNS_OF_A_BLOW_UP = ("Lost atoms", "Non-numeric", "out of range", "Bond length")
 _SKINS = (0.1, 0.2, 0.35, 0.5)  # of the dipole cutoff: the buffers that the tuner tries
 
 
@@ -329,6 +330,8 @@ def _explained(stage: Stage, step: int) -> Iterator[None]:
         yield
     except Exception as error:
         text = str(error)
-        if any(word in text for word in ("Lost atoms", "Non-numeric", "out of range")):
+        if any(
+            word in text for word in ("Lost atoms", "Non-numeric", "out of range", "Bond length")
+        ):
             raise BlowUpError(advice(stage, step, text.splitlines()[0])) from error
         raise
