@@ -80,9 +80,11 @@ def smoothed_rings(log_rings: Floats, log_bond: float) -> Floats:
     terms = np.stack([np.ones_like(sizes), 1 / sizes**2], axis=1)
     rest = log_rings + 2.5 * np.log(sizes) - log_bond * sizes
     start = np.array([np.median(rest[known]), 0.0])
-    fit = least_squares(
-        lambda x: terms[known] @ x - rest[known], start, loss="soft_l1", f_scale=0.3
-    )
+
+    def misfit(x: Floats) -> Floats:
+        return np.asarray(terms[known] @ x - rest[known])
+
+    fit = least_squares(misfit, start, loss="soft_l1", f_scale=0.3)
     smooth = terms @ fit.x - 2.5 * np.log(sizes) + log_bond * sizes
     return np.where(sizes >= _FIRST_SMOOTH, smooth, log_rings)
 

@@ -310,7 +310,7 @@ def explain_unusable(image: Floats) -> str:
 
 def _noisy(image: Floats, clipped: NDArray[np.bool_], span: float) -> bool:
     """Return whether pixels that are not clipped scatter; a drawing without noise does not."""
-    free = ~ndimage.binary_dilation(clipped, np.ones((3, 3)))
+    free = ~ndimage.binary_dilation(clipped, np.ones((3, 3), np.bool_))
     if not free.any():
         return True
     rough = ndimage.convolve(image, np.array([[1.0, -2, 1], [-2, 4, -2], [1, -2, 1]]))
