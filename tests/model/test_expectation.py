@@ -87,7 +87,7 @@ def test_expected_length_is_of_the_body_and_its_environment(concentration):
 
 @pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf")])
 def test_impossible_concentration_is_named(value):
-    told = rf"concentration_mM must be positive and finite \(found {value}\)"
+    told = rf"concentration_mM must be positive and at most 1e6 \(found {value}\)"
     with pytest.raises(InputError, match=told):
         dm.describe(dm.load_cluster("r-au-cu"), value)
 

@@ -38,6 +38,7 @@ def row_of(point, excess, noise=0.0, rng=None, contact=CONTACT, scale=1.0, **mor
         "spacing_median_nm": scale * 1.01 * contact,
         "spacing_median_nm_err": scale * 0.001,
         "equilibrated": True,
+        "ended": "complete",
         **point,
         **more,
     }
