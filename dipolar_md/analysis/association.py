@@ -231,10 +231,9 @@ class AssociationLaw:
 
     @cached_property
     def _ring_level(self) -> float:
-        """R of long rings, b_n = R κⁿ n^(-5/2), as in the largest sizes."""
-        sizes = np.arange(1, len(self.log_rings) + 1)
-        level = np.exp(self.log_rings - self.tail.slope * sizes + 2.5 * np.log(sizes))
-        return float(level[_long(len(sizes)) :].max())
+        """R of long rings, b_n = R κⁿ n^(-5/2), as in the largest size."""
+        most = len(self.log_rings)
+        return math.exp(self.log_rings[-1] - self.tail.slope * most + 2.5 * math.log(most))
 
     def _ring_populations(self, log_x: float) -> Floats:
         """Return the rings per nm³ of each size that was sampled, for x = zκ."""

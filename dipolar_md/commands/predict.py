@@ -151,6 +151,7 @@ def _resolved(estimate: "Estimate", told: "Callable[[Estimate], str]" = _told) -
 
 def _wire(length_nm: "Estimate") -> str:
     """Return a length and its error in the unit that suits it."""
-    step = min(3, max(0, math.floor(math.log10(max(length_nm.value, 1.0)) / 3)))
-    shown = type(length_nm)(length_nm.value / 1000.0**step, (length_nm.error or 0) / 1000.0**step)
-    return f"{shown} {('nm', 'µm', 'mm', 'm')[step]}"
+    from dipolar_md.study.prediction import length_unit
+
+    factor, unit = length_unit(length_nm.value)
+    return f"{type(length_nm)(length_nm.value / factor, (length_nm.error or 0) / factor)} {unit}"

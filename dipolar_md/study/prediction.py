@@ -132,7 +132,7 @@ class LengthPrediction:
         where = f"at {at[0].concentration_mM:g} mM"
         if max(one.mean_chain_length.value for one in at) < _WIRE:
             return f"{self.cluster} doesn't wire {where}: mean chain length below {_WIRE:g}."
-        span = named_length(low) + (f" to {named_length(high)}" if high >= 1.2 * low else "")
+        span = _length(low) + (f" to {_length(high)}" if high >= 1.2 * low else "")
         wires = "wires" if min(one.mean_chain_length.value for one in at) >= _WIRE else "may wire"
         decides = "" if high < 2 * low else f"; {self._decisive()} decides"
         return f"{self.cluster} {wires} {where}: {span} at equilibrium{decides}."
@@ -167,10 +167,15 @@ class LengthPrediction:
         }
 
 
-def named_length(nanometres: float) -> str:
-    """Return a length in the unit that suits it, from nm to m."""
+def length_unit(nanometres: float) -> tuple[float, str]:
+    """Return the unit that suits a length, from nm to m, as its nanometres and its name."""
     step = min(3, max(0, math.floor(math.log10(max(nanometres, 1.0)) / 3)))
-    return f"{nanometres / 1000.0**step:.3g} {('nm', 'µm', 'mm', 'm')[step]}"
+    return 1000.0**step, ("nm", "µm", "mm", "m")[step]
+
+
+def _length(nanometres: float) -> str:
+    factor, unit = length_unit(nanometres)
+    return f"{nanometres / factor:.3g} {unit}"
 
 
 def _plain(value: Any) -> dict[str, Any]:

@@ -4,13 +4,14 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
-from scipy.special import log_expit
+from scipy.special import expit
 
 from dipolar_md.engines.monte_carlo.graph import (
     BENDS,
@@ -24,7 +25,10 @@ from dipolar_md.engines.monte_carlo.graph import (
 )
 from dipolar_md.engines.monte_carlo.growth import (
     DOWN,
+    LOWEST_RATIO,
     PARTS,
+    RATIO_STEP,
+    RATIOS,
     TRIED_DOWN,
     TRIED_UP,
     UP,
@@ -32,7 +36,7 @@ from dipolar_md.engines.monte_carlo.growth import (
     grow,
     turn_ring,
 )
-from dipolar_md.engines.monte_carlo.kernel import State, redraw_dipoles
+from dipolar_md.engines.monte_carlo.kernel import State, energies_of, redraw_dipoles
 from dipolar_md.engines.monte_carlo.state import model_of, state_of
 from dipolar_md.engines.protocol import Floats
 from dipolar_md.model.body import Body
@@ -51,7 +55,6 @@ _REFINEMENTS = 40
 _PENALTIES = (0.1, 0.03, 0.01)  # taken from the weight of a size at every visit
 _CLOSED, _SMALLEST_RING = 2, 3
 _SHARE_OF_RINGS = 0.25  # trials of rings over those of the growing aggregate
-_ROOM = 100_000  # ratios that are kept of a stretch
 _REDRAWS = 20  # of a ring's induced dipoles before it is sampled
 
 
@@ -73,8 +76,6 @@ class Aggregates:
         parts: By criterion, mean number of parts into which an aggregate of a kind falls when
             bonds are counted by it.
         ring_share: By criterion, share of the third kind that are rings by it.
-        trials: Number of trials of the sampling.
-        acceptance: Share of additions and removals that were accepted, on average.
     """
 
     log_integral: Floats
@@ -84,8 +85,6 @@ class Aggregates:
     end_to_end2_nm2: Floats
     parts: Mapping[str, Floats]
     ring_share: Mapping[str, Floats]
-    trials: int
-    acceptance: float
 
 
 class Criterion(NamedTuple):
@@ -157,8 +156,6 @@ def sample_aggregates(
         end_to_end2_nm2=means[..., 3],
         parts={name: means[..., PARTS + 2 * k] for k, name in enumerate(criteria)},
         ring_share={name: means[:, :, 2, PARTS + 2 * k + 1] for k, name in enumerate(criteria)},
-        trials=trials * len(kept),
-        acceptance=pooled[0].acceptance(),
     )
 
 
@@ -166,9 +163,9 @@ class _Sums:
     """What a stretch of sampling adds up, by size and kind.
 
     `steps` (n_max,) are the differences of ln weight, from size n to n + 1, of the chances; `bias`
-    (n_max + 1, KINDS) the ln weights with which it was sampled. `closings` and `openings` are
-    sizes, ratios and weights between chains and rings, `openings_tried` (n_max + 1,) how often
-    one was.
+    (n_max + 1, KINDS) the ln weights with which it was sampled. `closings` and `openings`
+    (n_max + 1, RATIOS) are the ratios between chains and rings, `openings_tried` (n_max + 1,) how
+    often one was.
     """
 
     def __init__(self, steps: Floats, bias: Floats, columns: int) -> None:
@@ -176,13 +173,8 @@ class _Sums:
         self.chances = np.zeros((len(bias), 4))
         self.histogram = np.zeros((len(bias), KINDS), np.int64)
         self.measures = np.zeros((len(bias), KINDS, columns))
-        self.closings, self.openings = np.zeros((_ROOM, 3)), np.zeros((_ROOM, 3))
+        self.closings, self.openings = np.zeros((2, len(bias), RATIOS))
         self.openings_tried = np.zeros(len(bias))
-
-    def trim(self) -> None:
-        """Let go of the room that wasn't needed."""
-        self.closings = self.closings[1 : 1 + int(self.closings[0, 0])].copy()
-        self.openings = self.openings[1 : 1 + int(self.openings[0, 0])].copy()
 
     def reweighted(self, values: NDArray[Any]) -> Floats:
         """Return sums (n_max, KINDS, ...) as if every kind had the weight of straight chains."""
@@ -212,19 +204,14 @@ class _Pool:
         of_chains = np.sum([sums.reweighted(sums.measures) for sums in chains], axis=0)
         self.measures[:, OPEN] = _by_kind(of_chains)[:, OPEN]
         self.of_rings = measures[:, RING]
-        self.closings = np.concatenate([sums.closings for sums in others])
+        self.closings = np.sum([sums.closings for sums in others], axis=0)
         self.closings_tried = np.sum([sums.chances[:, TRIED_UP] for sums in others], axis=0)
-        self.openings = np.concatenate([sums.openings for sums in others])
+        self.openings = np.sum([sums.openings for sums in others], axis=0)
         self.openings_tried = np.sum([sums.openings_tried for sums in others], axis=0)
 
     def log_ratios(self) -> Floats:
         """Return ln b_{n+1}/b_n of open chains, n < n_max; NaN where one was never tried."""
-        c = self.chances
-        with np.errstate(divide="ignore", invalid="ignore"):
-            up = np.log(c[1:-1, UP] / c[1:-1, TRIED_UP])
-            down = np.log(c[2:, DOWN] / c[2:, TRIED_DOWN])
-            ratios = up - down + self.steps[1:]
-        return np.where(np.isfinite(ratios), ratios, np.nan)
+        return _log_ratios(self.chances, self.steps)
 
     def log_integral(self) -> Floats:
         """Return (n_max,) ln b_n of open chains."""
@@ -237,21 +224,21 @@ class _Pool:
         chains is ⟨f(r' + s)⟩ over rings, f = 1/(1 + e^-x) (Bennett 1976, https://doi.org/10.1016/
         0021-9991(76)90078-4).
         """
-        _, closing, weight = self.closings[self.closings[:, 0] == n - 1].T
-        _, opening, _ = self.openings[self.openings[:, 0] == n].T
-        if not (self.closings_tried[n - 1] and self.openings_tried[n]):
+        ratio = LOWEST_RATIO + RATIO_STEP * (np.arange(RATIOS) + 0.5)
+        there, back = self.closings[n - 1], self.openings[n]
+        tried = self.closings_tried[n - 1], self.openings_tried[n]
+        if not all(tried):
             return math.nan
-        if not (len(closing) and len(opening)):
+        if not (there.any() and back.any()):
             return 0.0
-        tried = np.log(self.closings_tried[n - 1]) - np.log(self.openings_tried[n])
 
         def excess(s: float) -> float:
-            there, back = log_expit(closing - s) + weight, log_expit(opening + s)
-            return float(_log_sum(there) - _log_sum(back) - tried)
+            closed, opened = there @ expit(ratio - s), back @ expit(ratio + s)
+            return math.log(closed / tried[0]) - math.log(opened / tried[1])
 
-        span = np.abs(closing).max() + np.abs(opening).max() + np.abs(weight).max() + 50.0
-        return math.exp(float(brentq(excess, -span, span)))
+        return math.exp(float(brentq(excess, LOWEST_RATIO, -LOWEST_RATIO)))
 
+    @cached_property
     def rings_over_open(self) -> Floats:
         """Return (n_max,) integrals of rings over those of open chains."""
         steps, ratios = self.log_ratios(), np.zeros(len(self.straight))
@@ -266,7 +253,7 @@ class _Pool:
         """Return (n_max, 4) integrals of each kind over that of open chains; NaN where unseen."""
         with np.errstate(divide="ignore", invalid="ignore"):
             ratios = self.counts / self.counts[:, OPEN, None]
-        ratios[:, _CLOSED] += self.rings_over_open()
+        ratios[:, _CLOSED] += self.rings_over_open
         return np.where(np.isfinite(ratios), ratios, np.nan)
 
     def means(self) -> Floats:
@@ -274,14 +261,10 @@ class _Pool:
         found = self.measures / np.where(self.measures[..., :1] > 0, self.measures[..., :1], 1.0)
         rings = self.of_rings / np.maximum(self.of_rings[:, :1], 1)
         with np.errstate(divide="ignore", invalid="ignore"):
-            share = self.rings_over_open() / self.over_open()[:, _CLOSED]
+            share = self.rings_over_open / self.over_open()[:, _CLOSED]
         share = np.where(np.isfinite(share), share, 0.0)[:, None]
         found[:, _CLOSED] = share * rings + (1 - share) * found[:, _CLOSED]
         return np.asarray(found)
-
-    def acceptance(self) -> float:
-        c = self.chances.sum(axis=0)
-        return float((c[UP] + c[DOWN]) / max(1.0, c[TRIED_UP] + c[TRIED_DOWN]))
 
 
 class _Run:
@@ -305,7 +288,7 @@ class _Run:
         self.bias[:, [RING, KNOTTED]] = -np.inf
         self.bias[:, BRANCHED] = _LESS
         self.steps = np.zeros(largest)
-        self.known: list[_Stretch] = []
+        self.chances = np.zeros((largest + 1, 4))
 
     def grow(self, number: int, trials: int, bias: Floats, penalty: float = 0.0) -> _Sums:
         """Return the sums over the open chain (number 0) or the aggregate (1)."""
@@ -359,10 +342,8 @@ class _Run:
         chain = self.grow(0, trials // 2, self.chain_bias())
         found = self.grow(1, trials // 2, self.bias)
         self.turn_rings(found, int(_SHARE_OF_RINGS * trials / self.largest))
-        for sums in (chain, found):
-            sums.trim()
-        self.known.append(_Stretch(chain, found))
-        ratios = _Pool(self.known).log_ratios()
+        self.chances += chain.chances
+        ratios = _log_ratios(self.chances, self.steps)
         ratios = np.where(np.isfinite(ratios), ratios, self.steps[1:])
         others = self.bias[1:] - self.bias[1:, OPEN, None]
         excess = np.log((found.histogram[1:] + 1) / (found.histogram[1:, OPEN, None] + 1))
@@ -370,13 +351,17 @@ class _Run:
         others[:, OPEN] = 0.0
         others[:, BRANCHED] = np.minimum(others[:, BRANCHED], 0.0)
         self.bias[1:] = others + np.concatenate([[0.0], -np.cumsum(ratios)])[:, None]
-        return self.known[-1]
+        return _Stretch(chain, found)
 
 
-def _log_sum(values: Floats) -> float:
-    """Return ln Σ exp."""
-    top = values.max()
-    return float(top) + math.log(np.exp(values - top).sum())
+def _log_ratios(chances: Floats, steps: Floats) -> Floats:
+    """Return ln b_{n+1}/b_n, n < n_max, of sums of chances; NaN where one was never tried."""
+    c = chances
+    with np.errstate(divide="ignore", invalid="ignore"):
+        up = np.log(c[1:-1, UP] / c[1:-1, TRIED_UP])
+        down = np.log(c[2:, DOWN] / c[2:, TRIED_DOWN])
+        ratios = up - down + steps[1:]
+    return np.where(np.isfinite(ratios), ratios, np.nan)
 
 
 def _by_kind(values: Floats) -> Floats:
@@ -398,4 +383,5 @@ def _ring(n: int, body: Body, model: Any, seed: tuple[int, ...]) -> State:
     count_all_loose(model, state)
     for _ in range(_REDRAWS if model["polarisability"][0] else 0):
         redraw_dipoles(model, state)
+    state.work["energy"] = energies_of(model, state, np.zeros(n)).sum()
     return state

@@ -55,8 +55,8 @@ SHARE_ENDS = 0.85
 """Of the clusters to be added beside an end or taken away from one, while there are ends."""
 SHARE_SHIFTS, SHARE_TURNS = 0.3, 0.1
 """Of the trials; one half of the others add a cluster, one half take one away."""
-NEVER = -60.0
-"""ln of a ratio of closing or opening a ring that is too small to count."""
+RATIOS, LOWEST_RATIO, RATIO_STEP = 12000, -100.0, 0.02
+"""Bins of ln of the ratios of closing and opening rings; lower ones are too small to count."""
 MEASURED = 5
 """Trials from one aggregate that is measured to the next."""
 UP, DOWN, TRIED_UP, TRIED_DOWN = range(4)
@@ -277,13 +277,11 @@ def linear(kind):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def keep_ratio(ratios, number, log_ratio, log_weight):  # type: ignore[no-untyped-def]
-    """Keep ln of a ratio and of its weight with a size in a free row; the first counts the rows."""
-    count = int(ratios[0, 0])
-    if count + 1 < len(ratios):
-        row = ratios[count + 1]
-        row[0], row[1], row[2] = number, log_ratio, log_weight
-        ratios[0, 0] = count + 1
+def add_ratio(ratios, number, log_ratio, weight):  # type: ignore[no-untyped-def]
+    """Add a weight to the bin of ln of a ratio in the row of a size; see `LOWEST_RATIO`."""
+    column = int((log_ratio - LOWEST_RATIO) / RATIO_STEP) if log_ratio > LOWEST_RATIO else -1
+    if column >= 0:
+        ratios[number, min(column, RATIOS - 1)] += weight
 
 
 @compiled
@@ -316,8 +314,8 @@ def grow(  # type: ignore[no-untyped-def]
     PhysRevLett.86.2050; 0 to sample). Added to: `chances` (sizes, 4) of steps between open
     aggregates, the first `bends` kinds of bent ones included, if their weights were e^`steps`
     apart, whatever the bias is; `histogram` (sizes, KINDS); `measures` (sizes, KINDS, columns), by
-    stricter bond `criteria`; `closings` the ratios of additions by which chains would become
-    rings, and the weight of these chains over that of straight ones.
+    stricter bond `criteria`; `closings` (sizes, RATIOS) the ratios of additions by which chains
+    would become rings, each with the weight of that chain over that of a straight one.
     """
     most = len(bias) - 1
     for trial in range(trials):
@@ -334,8 +332,9 @@ def grow(  # type: ignore[no-untyped-def]
                     chances[number, TRIED_UP] += 1
                     if is_open(then, bends):
                         chances[number, UP] += math.exp(min(0.0, ratio - steps[number]))
-                if then == RING and linear(now) and ratio > NEVER:
-                    keep_ratio(closings, number, ratio, bias[number, OPEN] - bias[number, now])
+                if then == RING and linear(now):
+                    weight = math.exp(bias[number, OPEN] - bias[number, now])
+                    add_ratio(closings, number, ratio, weight)
         elif number > 1:
             ratio, then = take_one(m, s, bias, now)
             if is_open(now, bends):
@@ -355,7 +354,7 @@ def turn_ring(m, s, trials, bias, width, criteria, measures, openings):  # type:
 
     Returns:
         How often a cluster was to be taken away; the ratios of those by which the ring would
-        become a chain are added to `openings`, what it measures to `measures`.
+        become a chain are added to `openings` (sizes, RATIOS), what it measures to `measures`.
     """
     number, tried = s.work.counts[N_CLUSTERS], 0
     for trial in range(trials):
@@ -367,8 +366,8 @@ def turn_ring(m, s, trials, bias, width, criteria, measures, openings):  # type:
         else:
             tried += 1
             ratio, then = take_one(m, s, bias, RING)
-            if linear(then) and ratio > NEVER:
-                keep_ratio(openings, number, ratio, 0.0)
+            if linear(then):
+                add_ratio(openings, number, ratio, 1.0)
         if trial % MEASURED == 0:
             add_measures(m, s, RING, criteria, measures)
     return tried
